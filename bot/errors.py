@@ -28,7 +28,9 @@ class CharacterNotFound(BotError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = sorted(known)
-        super().__init__(f"no character `{name}`; there are: {', '.join(f'`{k}`' for k in self.known) or 'none'}")
+        super().__init__(
+            f"no character `{name}`; there are: {', '.join(f'`{k}`' for k in self.known) or 'none'}"
+        )
 
 
 class StorageUnavailable(BotError):
@@ -38,9 +40,9 @@ class StorageUnavailable(BotError):
 class DeliveryFailed(BotError):
     """A platform did not confirm a message.
 
-    ``sent`` is False when it certainly was not shown (nothing was written, or it was refused), so sending again is
-    safe; None when nobody can know (a time-out after writing), so sending again may show it twice. ``gone`` says that
-    it never will be taken (the channel is deleted, the person blocked us).
+    ``sent`` is False when it certainly was not shown (nothing was written, or it was refused), so sending
+    again is safe; None when nobody can know (a time-out after writing), so sending again may show it twice.
+    ``gone`` says that it never will be taken (the channel is deleted, the person blocked us).
     """
 
     def __init__(self, platform: str, reason: str, *, sent: bool | None = False, gone: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Every Redis key, in one place.
 
-All keys of a place carry its hash as their tag, so they live in one slot of a cluster and one Lua call may touch them.
-The hash is over length-prefixed fields: no name that people choose can move a key.
+All keys of a place carry its hash as their tag, so they live in one slot of a cluster and one Lua call may
+touch them. The hash is over length-prefixed fields: no name that people choose can move a key.
 
-    cn:1:{P}:place                  hash    who is spoken to there, when something was said last
+    cn:1:{P}:place                  string  who is spoken to there
     cn:1:{P}:seen:<message>         string  a message that was taken in (dedupe, 24 h)
     cn:1:{P}:rate:<person>          string  messages of this minute
     cn:1:{P}:told:<what>            string  a notice that was given and shall not be repeated
@@ -14,8 +14,8 @@ The hash is over length-prefixed fields: no name that people choose can move a k
     cn:1:{P}:<character>:turns      list    complete turns, a person's side and hers together
     cn:1:{P}:<character>:meta       hash    fence, lease, owner, start of the window, draft
     cn:1:{P}:<character>:outbox     hash    reply id -> how far its delivery is
-    cn:1:ready:<platform>:<account> zset    conversations with something to do, by when they got it
-    cn:1:places:<platform>:<account> zset   places, by when something was said there
+    cn:1:{<platform>:<account>}:ready   zset  conversations with something to do, by when they got it
+    cn:1:{<platform>:<account>}:places  zset  places, by when something was said there (a day back)
     cn:1:voted                      zset    replies with votes, by when
 """
 
@@ -31,7 +31,9 @@ VOTED = f"{PREFIX}:voted"
 
 def digest(*fields: str, size: int = 10) -> str:
     """A short name for a tuple of strings: lower-case base32 of BLAKE2b over length-prefixed fields."""
-    whole = b"".join(len(data).to_bytes(4, "big") + data for data in (f.encode("utf-8", "replace") for f in fields))
+    whole = b"".join(
+        len(data).to_bytes(4, "big") + data for data in (f.encode("utf-8", "replace") for f in fields)
+    )
     return b32encode(hashlib.blake2b(whole, digest_size=size).digest()).decode().lower()
 
 
@@ -68,16 +70,18 @@ def of_conversation(conversation: Conversation, part: str) -> str:
 
 
 def ready(platform: str, account: str) -> str:
-    return f"{PREFIX}:ready:{quote(platform, safe='')}:{quote(account, safe='')}"
+    return f"{PREFIX}:{{{quote(platform, safe='')}:{quote(account, safe='')}}}:ready"
 
 
 def places(platform: str, account: str) -> str:
-    return f"{PREFIX}:places:{quote(platform, safe='')}:{quote(account, safe='')}"
+    return f"{PREFIX}:{{{quote(platform, safe='')}:{quote(account, safe='')}}}:places"
 
 
 def write_place(place: Place, *more: str) -> str:
     """A place (and more) as one member of an index."""
-    return ":".join(quote(part, safe="") for part in (place.platform, place.account, place.kind, place.id, *more))
+    return ":".join(
+        quote(part, safe="") for part in (place.platform, place.account, place.kind, place.id, *more)
+    )
 
 
 def read_place(member: str) -> tuple[Place, list[str]]:

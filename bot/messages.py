@@ -62,8 +62,8 @@ class IncomingMessage:
 class Part:
     """One bubble of a reply (or a notice) on its way out.
 
-    A reply longer than the gateway's `limit` has several parts. While the model still writes, a gateway that streams
-    gets the same part again and again with `edits` set; `final` is True once, at the end.
+    A reply longer than the gateway's `limit` has several parts. While the model still writes, a gateway that
+    streams gets the same part again and again with `edits` set; `final` is True once, at the end.
     """
 
     place: Place
@@ -75,11 +75,12 @@ class Part:
     version: str = ""  # the adapter version that wrote it
     edits: str | None = None  # platform id of the message that shows this part already
     final: bool = True
+    last: bool = True  # of the reply's parts, as far as it is written
 
     @property
     def nonce(self) -> str:
-        """At most 25 characters, equal for every attempt to publish this part."""
-        return f"{self.reply}-{self.index}"
+        """At most 25 characters, equal for every attempt to publish this part; "" for a notice."""
+        return f"{self.reply}-{self.index}" if self.reply else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A character: her card, her adapters, her picture.
 
-A character is a folder, `characters/<id>/`, with a Character Card V3 (`card.json`;
-https://github.com/kwaroran/character-card-spec-v3). V1 and V2 cards are read too. What only we know about stands under
-`extensions.chatnvl`; fields that we do not know survive a round trip.
+A character is a folder, `characters/<id>/`, with a Character Card V3 (`card.json`, `card.png` or
+`card.charx`; https://github.com/kwaroran/character-card-spec-v3). V1 and V2 cards are read too. What only we
+know about stands under `extensions.chatnvl`; fields that we do not know survive a round trip.
 """
 
 import hashlib
@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inference.cards import CARD_LIMIT, read_card
 from inference.errors import CharacterError
 
 CHARACTER_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 VERSION = re.compile(r"v[1-9][0-9]{0,5}")
-CARD_LIMIT = 2 * 2**20  # bytes of JSON; a card is a few kilobytes, a larger one is a mistake or an attack
+CARD_FILES = ("card.json", "card.png", "card.charx")  # the first that is there is read
 
 
 class _Foreign(BaseModel):
@@ -71,7 +72,9 @@ class _WrappedCard(_Foreign):
 
 
 class Character(BaseModel):
-    """Somebody to talk to. `id` is the folder's name; the adapter that speaks for her is served as `<id>.v<n>`."""
+    """Somebody to talk to. `id` is the folder's name; the adapter that speaks for her is served as
+    `<id>.v<n>`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -98,7 +101,9 @@ class Character(BaseModel):
 
     @property
     def portrait(self) -> Path:
-        return self.folder / "portrait.png"
+        """Her picture; a card that came as a PNG brings its own."""
+        own, card = self.folder / "portrait.png", self.folder / "card.png"
+        return card if not own.is_file() and card.is_file() else own
 
     @property
     def adapters(self) -> Path:
@@ -116,7 +121,9 @@ def parse_card(data: bytes, where: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(key) for key in first["loc"])
-        raise CharacterError(where, f"the card is wrong at `{place or 'its start'}`: {first['msg']}") from error
+        raise CharacterError(
+            where, f"the card is wrong at `{place or 'its start'}`: {first['msg']}"
+        ) from error
     except RecursionError as error:
         raise CharacterError(where, "the card is nested too deeply") from error
 
@@ -125,11 +132,10 @@ def load_character(folder: Path) -> Character:
     """The character in `folder`. Raises `CharacterError`."""
     if not CHARACTER_ID.fullmatch(folder.name):
         raise CharacterError(folder, "a character's folder is named with a-z, 0-9, `_` and `-`")
-    path = folder / "card.json"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CharacterError(path, error.strerror or str(error)) from error
+    path = next((folder / name for name in CARD_FILES if (folder / name).is_file()), None)
+    if path is None:
+        raise CharacterError(folder, "no card in it; it needs a `card.json`, `card.png` or `card.charx`")
+    data = read_card(path)
     return Character(
         id=folder.name, folder=folder, card=parse_card(data, path), card_hash=hashlib.sha256(data).hexdigest()
     )
@@ -139,10 +145,12 @@ def load_characters(folder: Path) -> dict[str, Character]:
     """All characters below `folder`, by id. Raises `CharacterError`, also when there is none."""
     if not folder.is_dir():
         raise CharacterError(folder, "no such folder; `CHATNVL_CHARACTERS` names where the characters live")
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    folders = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))
+    )
     found = {path.name: load_character(path) for path in folders}
     if not found:
-        raise CharacterError(folder, "no character in it; each is a folder with a `card.json`")
+        raise CharacterError(folder, "no character in it; each is a folder with a card, such as `card.json`")
     return found
 
 

@@ -1,8 +1,9 @@
 """The way to the model: chat completions over `openai.AsyncOpenAI`, used low.
 
-`chat.completions.create` walks every message and builds a pydantic object a chunk: 17 ms of CPU for a streamed reply
-with a history of 40 messages. The client's own `post(..., cast_to=Response)` with the raw bytes and orjson costs a
-tenth. Always streamed, since vLLM stops generating when the stream is closed, and only then.
+`chat.completions.create` walks every message and builds a pydantic object a chunk: 17 ms of CPU for a
+streamed reply with a history of 40 messages. The client's own `post(..., cast_to=Response)` with the raw
+bytes and orjson costs a tenth. Always streamed, since vLLM stops generating when the stream is closed, and
+only then.
 """
 
 import asyncio
@@ -34,10 +35,12 @@ log = logging.getLogger(__name__)
 class Endpoint(BaseModel):
     """Where the model is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     base_url: str | None = None
-    """An OpenAI-compatible server, such as `http://gpu-box:8000/v1`. Unset: the one that `python -m inference serve` started here."""
+    """An OpenAI-compatible server, such as `http://gpu-box:8000/v1`. Unset: the one that `python -m inference
+    serve` started here.
+    """
     api_key: SecretStr | None = None
     """Its key, if it wants one."""
     first_token_seconds: float = 120.0
@@ -116,12 +119,16 @@ class Completion:
                             yield text
                     timer.reschedule(min(deadline, time.monotonic() + limits.idle_seconds))
         except TimeoutError as error:
-            raise InferenceUnavailable("the server stopped in the middle of a reply and said nothing more") from error
+            raise InferenceUnavailable(
+                "the server stopped in the middle of a reply and said nothing more"
+            ) from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise InferenceUnavailable(f"the stream broke: {error!r}") from error
         if self.finish_reason is None:
             # A server that is being stopped may end the stream as if all were well.
-            raise InferenceUnavailable(f"the reply was cut off ({'no finish reason' if done else 'no end mark'})")
+            raise InferenceUnavailable(
+                f"the reply was cut off ({'no finish reason' if done else 'no end mark'})"
+            )
         self.seconds = time.monotonic() - self._began
 
     def _read(self, event: bytes) -> str:
@@ -145,7 +152,9 @@ class Completion:
             if not isinstance(text, str):
                 raise TypeError(f"content is {text!r}")
         except (ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
-            raise InferenceUnavailable(f"the server sent something that cannot be read: {event[:80]!r}") from error
+            raise InferenceUnavailable(
+                f"the server sent something that cannot be read: {event[:80]!r}"
+            ) from error
         return text
 
 
@@ -175,7 +184,7 @@ class InferenceClient:
         if self._openai is not None:
             await self._openai.close()
 
-    # --- versions ---------------------------------------------------------------------------------------------
+    # --- versions -------------------------------------------------------------------------------------------
 
     async def served(self, *, fresh: bool = False) -> list[str]:
         """The names that can be asked for now. Raises `InferenceUnavailable`."""
@@ -188,7 +197,8 @@ class InferenceClient:
     async def version_of(self, character: Character) -> str:
         """The served name that speaks for her: the one her card names, else her newest version.
 
-        Raises `InferenceRejected` (404, with what there is) when she has none: the base model never stands in.
+        Raises `InferenceRejected` (404, with what there is) when she has none: the base model never stands
+        in.
         """
         for fresh in (False, True):
             served = await self.served(fresh=fresh)
@@ -214,7 +224,9 @@ class InferenceClient:
         except (TimeoutError, httpx2.HTTPError) as error:
             raise InferenceUnavailable(f"the list of models did not come: {error!r}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise InferenceUnavailable("the list of models cannot be read; is this an OpenAI-compatible server?") from error
+            raise InferenceUnavailable(
+                "the list of models cannot be read; is this an OpenAI-compatible server?"
+            ) from error
         finally:
             await response.aclose()
         self._asked = time.monotonic()
@@ -225,9 +237,11 @@ class InferenceClient:
         except InferenceError as error:
             log.debug("could not ask for the versions: %s", error)
 
-    # --- words ------------------------------------------------------------------------------------------------
+    # --- words ----------------------------------------------------------------------------------------------
 
-    def chat(self, model: str, messages: Sequence[Message], sampling: Sampling, *, seed: int | None = None) -> Completion:
+    def chat(
+        self, model: str, messages: Sequence[Message], sampling: Sampling, *, seed: int | None = None
+    ) -> Completion:
         """A reply by the served version `model`. Only these fields ever reach the server.
 
         `prompt_logprobs` in particular must not: together with adapters it takes vLLM's engine down.
@@ -246,7 +260,8 @@ class InferenceClient:
     async def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """How long the prompt is for the server's own tokenizer and chat template.
 
-        A server without `/tokenize` (it is vLLM's, not OpenAI's) gets an upper bound: a byte is at least a token.
+        A server without `/tokenize` (it is vLLM's, not OpenAI's) gets an upper bound: a byte is at least a
+        token.
         """
         body = {
             "model": model,
@@ -271,7 +286,7 @@ class InferenceClient:
         """How many tokens prompt and reply may have together, as far as the server says."""
         return self._served.get(model) or next((length for length in self._served.values() if length), None)
 
-    # --- the wire ---------------------------------------------------------------------------------------------
+    # --- the wire -------------------------------------------------------------------------------------------
 
     async def post(self, path: str, body: dict[str, Any] | None, *, root: bool = False) -> httpx2.Response:
         """The open response to a POST (a GET without `body`). The caller closes it. Raises our two errors."""
@@ -286,7 +301,9 @@ class InferenceClient:
             raise _failure(error.body, error.status_code) from error
         except openai.APIConnectionError as error:
             where = str(client.base_url)
-            raise InferenceUnavailable(f"no model server answers at {where} ({error.__cause__ or error})") from error
+            raise InferenceUnavailable(
+                f"no model server answers at {where} ({error.__cause__ or error})"
+            ) from error
         response: httpx2.Response = getattr(raw, "http_response", raw)
         return response
 
@@ -312,14 +329,17 @@ class InferenceClient:
             return found["base_url"], key or found["api_key"]
         except FileNotFoundError as error:
             raise InferenceUnavailable(
-                "no model server was started here: `python -m inference serve`, or set `CHATNVL_INFERENCE__BASE_URL`"
+                "no model server was started here: `python -m inference serve`, "
+                "or set `CHATNVL_INFERENCE__BASE_URL`"
             ) from error
         except (OSError, ValueError, KeyError) as error:
             raise InferenceUnavailable(f"`{self._file}` cannot be read: {error!r}") from error
 
 
 def token_bound(text: str) -> int:
-    """At least as many tokens as `text` can have with a byte-level tokenizer, with room for a message's own marks."""
+    """At least as many tokens as `text` can have with a byte-level tokenizer, with room for a message's own
+    marks.
+    """
     return len(text.encode("utf-8", "replace")) + 8
 
 
@@ -329,8 +349,10 @@ def _failure(body: object, status: int | None = None) -> InferenceError:
         body = body.get("error", body)
     message = str(body.get("message") or body) if isinstance(body, dict) else str(body)
     code = status if status is not None else body.get("code") if isinstance(body, dict) else None
+    if code in (401, 403):  # for the owner to mend; what people said meanwhile is kept
+        return InferenceUnavailable(
+            f"the model server refuses our key (`CHATNVL_INFERENCE__API_KEY`): {message}"
+        )
     if isinstance(code, int) and 400 <= code < 500 and code not in (408, 409, 425, 429):
-        if code in (401, 403):
-            message = f"the model server refuses our key (`CHATNVL_INFERENCE__API_KEY`): {message}"
         return InferenceRejected(message, status=code)
     return InferenceUnavailable(f"the model server failed: {message}")

@@ -1,8 +1,9 @@
 """The embedded store: a Valkey server of our own on a unix socket, for people who run no Redis.
 
-The first process that takes the lock on the data folder owns the server and starts it again when it dies; later
-processes attach to the same socket, and one of them takes over when the owner is gone. `appendfsync always`, because
-`everysec` was seen to lose acknowledged writes on a plain SIGKILL and costs only 0.2 ms less.
+The first process that takes the lock on the data folder owns the server and starts it again when it dies;
+later processes attach to the same socket, and one of them takes over when the owner is gone. `appendfsync
+always`, because `everysec` was seen to lose acknowledged writes on a plain SIGKILL and costs only 0.2 ms
+less.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ log = logging.getLogger(__name__)
 
 
 class EmbeddedValkey:
-    """The server in `folder`. `start()` returns its socket once it answers; `keep()` holds it up until cancelled."""
+    """The server in `folder`. `start()` returns its socket once it answers; `keep()` holds it up until
+    cancelled.
+    """
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
         self.folder = folder
@@ -44,7 +47,9 @@ class EmbeddedValkey:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise StorageUnavailable(f"the memory cannot be kept in `{self.folder}`: {error.strerror}") from error
+            raise StorageUnavailable(
+                f"the memory cannot be kept in `{self.folder}`: {error.strerror}"
+            ) from error
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         while True:
             if self._take_lock():
@@ -53,7 +58,9 @@ class EmbeddedValkey:
             if await self._answers():
                 return self.socket
             if asyncio.get_running_loop().time() > deadline:
-                raise StorageUnavailable(f"another process holds `{self.folder}` but its server does not answer")
+                raise StorageUnavailable(
+                    f"another process holds `{self.folder}` but its server does not answer"
+                )
             await asyncio.sleep(0.02)
 
     async def keep(self) -> None:
@@ -117,7 +124,14 @@ class EmbeddedValkey:
                 str(self._binary or find_binary()),
                 *("--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"),
                 *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always", "--save", ""),
-                *("--maxmemory-policy", "noeviction", "--enable-debug-command", "no", "--enable-module-command", "no"),
+                *(
+                    "--maxmemory-policy",
+                    "noeviction",
+                    "--enable-debug-command",
+                    "no",
+                    "--enable-module-command",
+                    "no",
+                ),
                 *("--daemonize", "no", "--loglevel", "notice"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -131,7 +145,7 @@ class EmbeddedValkey:
                 code, self._process = self._process.returncode, None
                 lines = journal.read_text("utf-8", "replace").strip().splitlines()
                 raise StorageUnavailable(
-                    f"the embedded Valkey did not start ({code}): {lines[-1] if lines else 'it said nothing'}; "
+                    f"the embedded Valkey did not start ({code}): {lines[-1] if lines else 'no word'}; "
                     f"its log is `{journal}`"
                 )
             await asyncio.sleep(0.004)

@@ -1,0 +1,176 @@
+"""The composition root: the only place where long-lived things are made, and where they end in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import webbrowser
+from collections.abc import AsyncIterator, Sequence
+from importlib import import_module
+
+from bot.chat import ChatService
+from bot.errors import BotError, ConfigurationError
+from bot.feedback.ledger import Ledger
+from bot.feedback.votes import Votes
+from bot.gateway import Gateway
+from bot.memory.embedded import EmbeddedValkey
+from bot.memory.places import Places
+from bot.memory.store import Store, connect
+from bot.memory.turns import Turns
+from bot.settings import BotSettings, WebSettings
+from bot.worker import Worker
+from inference.characters import Character, load_characters
+from inference.client import InferenceClient
+from inference.errors import InferenceError
+
+_INBOX = 20  # messages that may wait in one conversation
+_DAY = 86_400
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
+    """The memory: the Redis of the settings, else a server of our own that is kept up meanwhile."""
+    if settings.redis.url is not None:
+        store = connect(url=settings.redis.url.get_secret_value(), cluster=settings.redis.cluster)
+        embedded, keeper = None, None
+    else:
+        embedded = EmbeddedValkey(settings.data / "valkey")
+        store = connect(socket=str(await embedded.start()))
+        keeper = asyncio.create_task(embedded.keep())
+    try:
+        await store.do("PING")
+        yield store
+    finally:
+        await store.close()
+        if embedded and keeper:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+            await embedded.stop()
+
+
+@contextlib.asynccontextmanager
+async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> AsyncIterator[ChatService]:
+    """A `ChatService` that works for these gateways until the `with` ends."""
+    characters, default = find_characters(settings)
+    by_platform = {gateway.platform: gateway for gateway in gateways}
+    async with open_store(settings) as store, InferenceClient(settings.inference, settings.data) as client:
+        keep, keep_reply = settings.memory_days * _DAY, settings.reply_days * _DAY
+        turns = Turns(
+            store,
+            f"{os.getpid()}-{secrets.token_hex(6)}",
+            keep_seconds=keep,
+            reply_seconds=keep_reply,
+            inbox=_INBOX,
+            rate=settings.messages_per_minute,
+        )
+        places = Places(store, keep_seconds=keep)
+        worker = Worker(
+            turns,
+            places,
+            client,
+            characters,
+            by_platform,
+            patience=settings.patience_seconds,
+            prompt_tokens=settings.prompt_tokens,
+            at_once=settings.turns_at_once,
+        )
+        chat = ChatService(
+            characters,
+            default,
+            places,
+            turns,
+            Ledger(store),
+            Votes(store, keep_seconds=keep_reply),
+            worker,
+            by_platform,
+            message_limit=settings.message_limit,
+            messages_per_minute=settings.messages_per_minute,
+        )
+        sweeping = asyncio.create_task(worker.run())
+        try:
+            yield chat
+        finally:
+            await worker.drain()
+            sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
+
+
+async def run(
+    settings: BotSettings, *, open_page: bool = False, gateways: Sequence[Gateway] | None = None
+) -> None:
+    """The bot, until SIGINT or SIGTERM, or until a gateway cannot go on. Raises `BotError`."""
+    if gateways is None:
+        gateways = make_gateways(settings)
+    asked, stop = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(
+        NotImplementedError
+    ):  # Windows has no signal handlers on the loop; Ctrl-C cancels there
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked.set)
+    try:
+        async with chat_service(settings, gateways) as chat, asyncio.TaskGroup() as group:
+            serving = [
+                group.create_task(gateway.run(chat, stop), name=f"gateway {gateway.platform}")
+                for gateway in gateways
+            ]
+            for task in serving:
+                task.add_done_callback(lambda _: asked.set() if all(one.done() for one in serving) else None)
+            for gateway in gateways:
+                if url := getattr(gateway, "url", None):
+                    log.info("the page is at %s", url)
+                    if open_page:
+                        await asyncio.to_thread(webbrowser.open, url)
+            await asked.wait()
+            await chat.drain()  # while the gateways can still send
+            stop.set()
+    except* BotError as errors:
+        raise errors.exceptions[0] from errors
+
+
+def find_characters(settings: BotSettings) -> tuple[dict[str, Character], str]:
+    """The characters, and who answers where nobody was chosen. Raises `ConfigurationError`."""
+    try:
+        characters = load_characters(settings.characters)
+    except InferenceError as error:
+        raise ConfigurationError(str(error)) from error
+    default = settings.default_character or min(characters)
+    if default not in characters:
+        known = ", ".join(f"`{name}`" for name in sorted(characters))
+        raise ConfigurationError(f"`CHATNVL_DEFAULT_CHARACTER` is `{default}`, but there are: {known}")
+    return characters, default
+
+
+def make_gateways(settings: BotSettings) -> list[Gateway]:
+    """The gateways that the settings turn on. Their libraries are imported only here: each costs half a
+    second.
+    """
+    made: list[Gateway] = []
+    for name, kind in (
+        ("qq", "QQGateway"),
+        ("discord", "DiscordGateway"),
+        ("web", "WebGateway"),
+        ("nonebot", "NoneBotGateway"),
+    ):
+        group = getattr(settings, name)
+        if name == "web" and group is None and not made and settings.nonebot is None:
+            group = WebSettings()
+        if group is None:
+            continue
+        options = {
+            key: value.get_secret_value() if hasattr(value, "get_secret_value") else value
+            for key, value in group
+        }
+        try:
+            made.append(getattr(import_module(f"bot.gateways.{name}"), kind)(**options))
+        except ImportError as error:
+            raise ConfigurationError(
+                f"`{name}` needs a package that is missing ({error.name}): `pip install .[bot]`"
+            ) from error
+    return made

@@ -1,0 +1,238 @@
+"""One door for all platforms: what people send goes in here, what is known about a conversation comes out.
+
+Replies do not come back through it: they leave by `Gateway.send` when they are written (`bot.worker`).
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from bot import commands, keys
+from bot.commands import Command
+from bot.errors import CharacterNotFound, StorageUnavailable
+from bot.feedback.ledger import Ledger
+from bot.feedback.votes import Votes
+from bot.gateway import Gateway
+from bot.memory.places import Places
+from bot.memory.turns import Turns
+from bot.messages import Conversation, IncomingMessage, Language, Person, Place, Reaction, Utterance
+from bot.notices import notice
+from bot.worker import Worker
+from inference.characters import Character
+from inference.prompt import clean
+
+_NAME_SEPARATOR = {"zh": "、", "en": ", "}
+
+log = logging.getLogger(__name__)
+
+__all__ = ["ChatService", "Gateway"]
+
+
+class ChatService:
+    """Takes messages in, obeys commands, counts votes. It knows no platform."""
+
+    def __init__(
+        self,
+        characters: Mapping[str, Character],
+        default: str,
+        places: Places,
+        turns: Turns,
+        ledger: Ledger,
+        votes: Votes,
+        worker: Worker,
+        gateways: Mapping[str, Gateway],
+        *,
+        message_limit: int,
+        messages_per_minute: int,
+    ) -> None:
+        self.characters = characters
+        self._default = default
+        self._places = places
+        self._turns = turns
+        self._ledger = ledger
+        self._votes = votes
+        self._worker = worker
+        self._gateways = gateways
+        self._limit = message_limit
+        self._rate = messages_per_minute
+
+    async def receive(self, message: IncomingMessage) -> str | None:
+        """Take a message. A string is a notice for the person; None: taken, seen before, or not for us."""
+        if not message.addressed:
+            return None
+        try:
+            return await self._receive(message)
+        except StorageUnavailable as error:
+            log.error("a message could not be taken: %s", error)
+            return notice("no-memory", message.language or self.characters[self._default].language)
+        except CharacterNotFound as error:
+            language = message.language or self.characters[self._default].language
+            return notice(
+                "no-character", language, wanted=clean(error.name)[:32], list=", ".join(error.known)
+            )
+
+    async def react(self, reaction: Reaction) -> bool:
+        """Count a thumb. False: it is on none of our replies, or changes nothing."""
+        try:
+            found = await self._ledger.reply_shown(reaction.place, reaction.message)
+            return found is not None and await self._votes.put(reaction, found[1])
+        except StorageUnavailable as error:
+            log.error("a vote was lost: %s", error)
+            return False
+
+    async def history(self, place: Place, person: Person, character: str | None = None) -> list[Utterance]:
+        """What was said, oldest first, as far as she still sees it. Raises `StorageUnavailable`."""
+        who = self._find(character) if character else await self.current(place)
+        lines: list[Utterance] = []
+        for turn in await self._turns.turns(Conversation(place, who.id)):
+            lines.extend(Utterance("", item.name, item.text, item.time) for item in turn.said)
+            kept = turn.kept
+            mine = (await self._votes.of(place, kept.reply)).get(person.id)
+            lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, mine, kept.version))
+        return lines
+
+    async def current(self, place: Place) -> Character:
+        """Who is spoken to at a place. Raises `StorageUnavailable`."""
+        chosen = await self._places.character(place)
+        return self.characters.get(chosen or self._default) or self.characters[self._default]
+
+    async def is_ours(self, place: Place, message: str) -> bool:
+        """Whether a platform's message shows one of our replies; False also while the memory is away."""
+        try:
+            return await self._ledger.reply_shown(place, message) is not None
+        except StorageUnavailable:
+            return False
+
+    async def active_places(self, platform: str, account: str, within: float) -> list[Place]:
+        """Where something was said in the last `within` seconds, for catching up; empty while the memory is
+        away.
+        """
+        try:
+            return await self._turns.active_places(platform, account, within)
+        except StorageUnavailable:
+            return []
+
+    def connected(self, platform: str, account: str) -> None:
+        """An account can send (again): what waits for it goes out."""
+        log.info("%s: `%s` is connected", platform, account)
+        self._worker.nudge()
+
+    async def drain(self) -> None:
+        """Before the end: let the replies that are being written come to theirs. Messages are still taken in."""
+        await self._worker.drain()
+
+    # --- inside ---------------------------------------------------------------------------------------------
+
+    async def _receive(self, message: IncomingMessage) -> str | None:
+        character = await self._spoken_to(message)
+        language = message.language or character.language
+        text = message.text.strip()
+        if command := commands.parse(text):
+            return await self._obey(command, message, character, language)
+        if not clean(text).strip():
+            return notice("empty", language)
+        if len(text) > self._limit:
+            return notice("too-long", language, length=f"{len(text):,}", limit=f"{self._limit:,}")
+        return await self._take(message, character, language, "message", text)
+
+    async def _spoken_to(self, message: IncomingMessage) -> Character:
+        if message.character:
+            return self._find(message.character)
+        if message.quotes and (shown := await self._ledger.reply_shown(message.place, message.quotes)):
+            return self.characters.get(shown[0]) or await self.current(message.place)
+        return await self.current(message.place)
+
+    async def _take(
+        self, message: IncomingMessage, character: Character, language: Language, kind: str, text: str
+    ) -> str | None:
+        conversation = Conversation(message.place, character.id)
+        answer = await self._turns.accept(
+            conversation, message, "regenerate" if kind == "regenerate" else "message", text
+        )
+        if answer == "taken":
+            gateway = self._gateways[message.place.platform]
+            self._worker.wake(conversation, gateway.burst if kind == "message" else 0.0)
+        elif answer == "full":
+            return notice("full", language)
+        elif answer == "slow":
+            return notice("slow", language, limit=self._rate)
+        return None
+
+    async def _obey(
+        self, command: Command, message: IncomingMessage, character: Character, language: Language
+    ) -> str | None:
+        if not await self._places.first_time(message.place, f"command:{keys.digest(message.id)}", 86_400):
+            return None  # the platform delivered it twice
+        place = message.place
+        match command.name:
+            case None:
+                return notice("no-command", language, wanted=clean(command.word))
+            case "help":
+                return notice("help", language, name=character.name)
+            case "character":
+                return await self._switch(command, message, character, language)
+            case "reset":
+                await self._turns.reset(Conversation(place, character.id))
+                return notice("reset", language)
+            case "regenerate":
+                return await self._again(message, character, language)
+            case "good" | "bad":
+                vote, reply = (
+                    ("up" if command.name == "good" else "down"),
+                    await self._reply_meant(message, character),
+                )
+                if reply is None:
+                    return notice("no-reply", language)
+                mark = Reaction(
+                    place, "", message.person, "up" if vote == "up" else "down", True, "command", time.time()
+                )
+                return notice("voted" if await self._votes.put(mark, reply) else "not-voted", language)
+            case "forget":
+                if command.argument.lower() not in ("yes", "是", "确定"):
+                    return notice("forget?", language)
+                gone = 0
+                for each in self.characters:
+                    gone += await self._turns.forget(Conversation(place, each), message.person)
+                log.info("%d turns were forgotten at a person's wish", gone)
+                return notice("forgotten", language, count=gone)
+
+    async def _switch(
+        self, command: Command, message: IncomingMessage, character: Character, language: Language
+    ) -> str:
+        everybody = _NAME_SEPARATOR[language].join(
+            f"{each.name} ({each.id})" if each.name != each.id else each.id
+            for each in self.characters.values()
+        )
+        if not command.argument:
+            return notice("characters", language, list=everybody, name=character.name)
+        try:
+            chosen = self._find(command.argument)
+        except CharacterNotFound:
+            return notice("no-character", language, wanted=clean(command.argument)[:32], list=everybody)
+        await self._places.choose(message.place, chosen.id)
+        return notice("switched", message.language or chosen.language, name=chosen.name)
+
+    async def _again(self, message: IncomingMessage, character: Character, language: Language) -> str | None:
+        turns = await self._turns.turns(Conversation(message.place, character.id))
+        if not turns:
+            return notice("nothing-again", language)
+        if message.quotes:
+            shown = await self._ledger.reply_shown(message.place, message.quotes)
+            if shown is None or not shown[1].startswith(turns[-1].id):
+                return notice("only-last", language)
+        return await self._take(message, character, language, "regenerate", "")
+
+    async def _reply_meant(self, message: IncomingMessage, character: Character) -> str | None:
+        if message.quotes:
+            shown = await self._ledger.reply_shown(message.place, message.quotes)
+            return shown[1] if shown else None
+        turns = await self._turns.turns(Conversation(message.place, character.id), last=1)
+        return turns[-1].kept.reply if turns else None
+
+    def _find(self, wanted: str) -> Character:
+        """By id or by name. Raises `CharacterNotFound`."""
+        folded = wanted.strip().casefold()
+        for each in self.characters.values():
+            if folded in (each.id, each.name.casefold(), each.card.name.casefold()):
+                return each
+        raise CharacterNotFound(wanted, self.characters)

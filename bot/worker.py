@@ -1,0 +1,387 @@
+"""Works on conversations: claims one, has the reply written, commits it, delivers it.
+
+There is one task a conversation in a process, and Redis's lease sees to it that there is one process a
+conversation. What a dead process left is found in the index of waiting conversations.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import orjson
+
+from bot.delivery import Draft, deliver
+from bot.errors import DeliveryFailed, StorageUnavailable
+from bot.feedback.ledger import prompt_hash
+from bot.gateway import Gateway
+from bot.memory import window
+from bot.memory.places import Places
+from bot.memory.turns import (
+    LEASE_SECONDS,
+    Busy,
+    Claim,
+    Delivery,
+    Item,
+    StaleFence,
+    Swipe,
+    Turn,
+    Turns,
+    turn_id,
+    with_swipe,
+)
+from bot.messages import Conversation, Part
+from bot.notices import notice
+from dataset_builder.schema import Message
+from inference import prompt
+from inference.characters import Character
+from inference.client import Completion, InferenceClient, token_bound
+from inference.errors import InferenceRejected, InferenceUnavailable
+
+_SWEEP_SECONDS = 2.0
+_LEFT_SECONDS = 6.0  # longer than a burst: a waiting conversation this old has nobody
+_BURST_CAP = 5.0
+_DRAIN_SECONDS = 10.0
+_LONGEST_PAUSE = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """The turns of this process. `wake` is told of work; `run` does it until it is stopped."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        places: Places,
+        client: InferenceClient,
+        characters: Mapping[str, Character],
+        gateways: Mapping[str, Gateway],
+        *,
+        patience: float,
+        prompt_tokens: int | None,
+        at_once: int,
+    ) -> None:
+        self._turns = turns
+        self._places = places
+        self._client = client
+        self._characters = characters
+        self._gateways = gateways
+        self._patience = patience
+        self._prompt_tokens = prompt_tokens
+        self._slots = asyncio.Semaphore(at_once)
+        self._wakes: dict[Conversation, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._nudge = asyncio.Event()
+        self._draining = False
+        self._known: dict[
+            Conversation, tuple[str, int, int]
+        ] = {}  # last reply's version, window start, tokens so far
+
+    def wake(self, conversation: Conversation, burst: float = 0.0) -> None:
+        """There is something to do. A task that is at it already sees it; `burst` waits for more of the same."""
+        if event := self._wakes.get(conversation):
+            event.set()
+            return
+        if self._draining:
+            return  # it is kept, and answered after the next start
+        self._wakes[conversation] = asyncio.Event()
+        task = asyncio.create_task(self._converse(conversation, burst), name=f"conversation {conversation}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def nudge(self) -> None:
+        """Look at once for what waits: an account came back."""
+        self._nudge.set()
+
+    async def run(self) -> None:
+        """Pick up, for ever, what was left behind: by a dead process, or by us while an account was away."""
+        warned = False
+        while True:
+            older = 0.0 if self._nudge.is_set() else _LEFT_SECONDS
+            self._nudge.clear()
+            try:
+                await self._sweep(older)
+                warned = False
+            except StorageUnavailable as error:
+                if not warned:
+                    log.error("%s", error)
+                warned = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._nudge.wait()
+
+    async def drain(self) -> None:
+        """Begin nothing new, and let what is under way come to its end."""
+        self._draining = True
+        if self._tasks:
+            log.info("waiting for %d replies to be finished", len(self._tasks))
+            _, late = await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)
+            for task in late:
+                task.cancel()  # the message stays in the inbox and is answered after the next start
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _sweep(self, older_than: float) -> None:
+        for gateway in self._gateways.values():
+            for account in list(gateway.accounts()):
+                for conversation in await self._turns.waiting(gateway.platform, account, older_than):
+                    if conversation not in self._wakes and conversation.character in self._characters:
+                        self.wake(conversation)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a conversation's task died", exc_info=error)
+
+    # --- one conversation -----------------------------------------------------------------------------------
+
+    async def _converse(self, conversation: Conversation, burst: float) -> None:
+        gateway = self._gateways[conversation.place.platform]
+        wake = self._wakes[conversation]
+        failures = 0
+        since = time.monotonic()
+        try:
+            while True:
+                if failures:
+                    await asyncio.sleep(
+                        min(0.5 * 2 ** (failures - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
+                    )
+                elif burst:
+                    await _settle(wake, burst)
+                wake.clear()
+                if conversation.place.account not in gateway.accounts():
+                    break  # it stays in the index until the account is back
+                try:
+                    entry = await self._turns.entry(conversation)
+                    claim = await self._turns.claim(conversation)
+                    if isinstance(claim, Busy):
+                        await asyncio.sleep(claim.seconds + 0.05)
+                        continue
+                    if claim is not None:
+                        patient = time.monotonic() - since < self._patience
+                        left = await self._serve(claim, gateway, failures, patient)
+                        failures, since = 0, time.monotonic()
+                        if (left or wake.is_set()) and not self._draining:
+                            continue
+                    await self._turns.idle(conversation, entry)
+                except StaleFence:
+                    log.info("%s was taken over or reset while a reply was written", conversation)
+                    continue
+                except (InferenceUnavailable, StorageUnavailable, DeliveryFailed) as error:
+                    failures += 1
+                    if failures == 1:
+                        log.warning("%s: %s; trying again", conversation, error)
+                    continue
+                if not wake.is_set():
+                    break
+        finally:
+            self._wakes.pop(conversation, None)
+
+    async def _serve(self, claim: Claim, gateway: Gateway, failures: int, patient: bool) -> bool:
+        """Deliver what is committed and answer what waits. True when there is still something to do."""
+        async with self._leased(claim):
+            for delivery in claim.outbox:
+                await deliver(gateway, claim, self._turns, delivery, self._patience)
+            if claim.inbox:
+                try:
+                    async with self._slots:
+                        await self._answer(claim, gateway)
+                except InferenceUnavailable as error:
+                    await self._unavailable(claim, gateway, failures, patient, error)
+                except InferenceRejected as error:
+                    log.error("%s: %s", claim.conversation, error)
+                    await self._refuse(claim, gateway, "not-served" if error.status == 404 else "rejected", 1)
+                except (StaleFence, StorageUnavailable, DeliveryFailed):
+                    raise
+                except Exception:
+                    # A bug of ours with this one message: it must not block the conversation for ever.
+                    log.exception("%s: a message could not be answered and is dropped", claim.conversation)
+                    await self._refuse(claim, gateway, "rejected", 1)
+            return await self._turns.release(claim)
+
+    @contextlib.asynccontextmanager
+    async def _leased(self, claim: Claim) -> AsyncIterator[None]:
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(LEASE_SECONDS / 3)
+                with contextlib.suppress(StorageUnavailable):
+                    await self._turns.renew(claim)
+
+        task = asyncio.create_task(renew())
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(StorageUnavailable):
+                await asyncio.shield(self._turns.release(claim))
+            raise
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, StaleFence):
+                await task
+
+    async def _unavailable(
+        self, claim: Claim, gateway: Gateway, failures: int, patient: bool, error: InferenceUnavailable
+    ) -> None:
+        """The model is away: keep the message and say so once, or give up when it has been for too long."""
+        if not patient:
+            log.error("%s: given up: %s", claim.conversation, error)
+            await self._refuse(claim, gateway, "given-up", len(claim.inbox))
+            return
+        # Not at the first failure: a stream that broke is usually mended by asking again.
+        if failures >= 1 and await self._places.first_time(claim.conversation.place, "waiting", 600):
+            await self._tell(claim, gateway, "waiting")
+        raise error
+
+    async def _refuse(self, claim: Claim, gateway: Gateway, why: str, items: int) -> None:
+        await self._turns.drop(claim, items)
+        await self._tell(claim, gateway, why)
+
+    async def _tell(self, claim: Claim, gateway: Gateway, key: str) -> None:
+        character = self._characters[claim.conversation.character]
+        text = notice(key, character.language, name=character.name)
+        quotes = claim.inbox[0].id if claim.inbox else None
+        with contextlib.suppress(DeliveryFailed):
+            await gateway.send(Part(claim.conversation.place, "", 0, text, quotes, ""))
+
+    # --- one turn -------------------------------------------------------------------------------------------
+
+    async def _answer(self, claim: Claim, gateway: Gateway) -> None:
+        conversation = claim.conversation
+        character = self._characters[conversation.character]
+        named = conversation.place.kind == "group"
+        turn, items, seen = _task(claim)
+        if turn is None:
+            await self._turns.drop(claim, items)
+            return
+        version = await self._client.version_of(character)
+        exchanges = [one.exchange(named=named) for one in seen]
+        said = [item.said(named=named) for item in turn.said]
+
+        def write(cut: int) -> list[Message]:
+            return prompt.messages(character, exchanges[cut:], said)
+
+        cut = await self._fit(conversation, version, character, claim.start, exchanges, said, write)
+        messages = write(cut)
+        reply = f"{turn.id}{len(turn.swipes)}"
+        delivery = Delivery(reply, "", version, turn.said[-1].id, 0.0, claim.drafts.get(reply, []))
+        seed = random.getrandbits(31)
+        draft = Draft(gateway, claim, self._turns, delivery)
+        async with gateway.typing(conversation.place), draft.showing():
+            completion = await self._write(draft, version, messages, character, seed)
+            if not prompt.clean(draft.text).strip():
+                log.warning("%s: %s said nothing; asking once more", conversation, version)
+                draft.begin_again()
+                seed += 1
+                completion = await self._write(draft, version, messages, character, seed)
+        text = prompt.clean(draft.text).strip()
+        if not text:
+            await self._refuse(claim, gateway, "silent", items)
+            return
+        now = time.time()
+        delivery.text, delivery.time = text, now
+        record = {
+            "reply": reply,
+            "turn": turn.id,
+            "platform": conversation.place.platform,
+            "conversation": str(conversation),
+            "character": character.id,
+            "card": character.card_hash,
+            "version": version,
+            "prompt": prompt_hash(messages),
+            "turns": [one.id for one in seen[cut:]],
+            "messages": [item.id for item in turn.said],
+            "sampling": character.sampling.model_dump(),
+            "seed": seed,
+            "finish_reason": completion.finish_reason,
+            "usage": completion.usage.model_dump(),
+            "first_token_ms": round(completion.first_token_seconds * 1000, 1),
+            "total_ms": round(completion.seconds * 1000, 1),
+            "text": text,
+            "time": now,
+        }
+        await self._turns.commit(
+            claim,
+            with_swipe(turn, Swipe(reply, text, version, now)),
+            items=items,
+            replaces=-1 if turn.swipes else None,
+            start=claim.start + cut,
+            record=orjson.dumps(record),
+            delivery=delivery,
+        )
+        if len(self._known) > 10_000:
+            self._known.clear()
+        used = completion.usage.prompt + completion.usage.completion
+        if used and not turn.swipes:
+            self._known[conversation] = (version, claim.start + cut, used)
+        else:
+            self._known.pop(conversation, None)
+        await deliver(gateway, claim, self._turns, delivery, self._patience)
+
+    async def _write(
+        self, draft: Draft, version: str, messages: Sequence[Message], character: Character, seed: int
+    ) -> Completion:
+        async with self._client.chat(version, messages, character.sampling, seed=seed) as completion:
+            async for piece in completion:
+                draft.write(piece)
+        return completion
+
+    async def _fit(
+        self,
+        conversation: Conversation,
+        version: str,
+        character: Character,
+        start: int,
+        exchanges: Sequence[prompt.Exchange],
+        said: Sequence[prompt.Said],
+        write: window.Write,
+    ) -> int:
+        context = self._client.context_of(version) or window.DEFAULT_CONTEXT
+        budget = min(self._prompt_tokens or context, context - character.sampling.max_tokens)
+        known = None
+        last = self._known.get(conversation)
+        if last is not None and last[:2] == (version, start):
+            known = last[2] + token_bound(prompt.user_text(character, said)) + 8
+        cut = await window.fit(
+            write,
+            len(exchanges),
+            budget,
+            lambda messages: self._client.count_tokens(version, messages),
+            known,
+        )
+        if cut == len(exchanges) and cut and await self._client.count_tokens(version, write(cut)) > budget:
+            raise InferenceRejected(f"the message alone is longer than the {budget} tokens of the prompt")
+        if cut:
+            log.info("%s: the window is cut by %d of %d turns", conversation, cut, len(exchanges))
+        return cut
+
+
+def _task(claim: Claim) -> tuple[Turn | None, int, Sequence[Turn]]:
+    """What to answer: the turn (with its swipes, when another is wanted), how many messages that takes, the
+    window.
+    """
+    first = claim.inbox[0]
+    if first.kind == "regenerate":
+        if not claim.window:
+            return None, 1, ()
+        return claim.window[-1], 1, claim.window[:-1]
+    said: list[Item] = []
+    for item in claim.inbox:
+        if item.kind != "message":
+            break
+        said.append(item)
+    turn = Turn(turn_id(claim.conversation.place, claim.conversation.character, first), tuple(said), ())
+    return turn, len(said), claim.window
+
+
+async def _settle(wake: asyncio.Event, burst: float) -> None:
+    """Wait until nothing has come for `burst` seconds, but not for ever."""
+    end = time.monotonic() + _BURST_CAP
+    while time.monotonic() < end:
+        wake.clear()
+        try:
+            async with asyncio.timeout(burst):
+                await wake.wait()
+        except TimeoutError:
+            return
