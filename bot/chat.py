@@ -85,7 +85,9 @@ class ChatService:
         who = self._find(character) if character else await self.current(place)
         lines: list[Utterance] = []
         for turn in await self._turns.turns(Conversation(place, who.id)):
-            lines.extend(Utterance("", item.name, item.text, item.time) for item in turn.said)
+            lines.extend(
+                Utterance("", item.name, item.text, item.time, message=item.id) for item in turn.said
+            )
             kept = turn.kept
             mine = (await self._votes.of(place, kept.reply)).get(person.id)
             lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, mine, kept.version))

@@ -106,3 +106,4 @@ class Utterance:
     time: float
     mine: Vote | None = None  # how the asking person voted on it
     version: str = ""  # the adapter version that said it
+    message: str = ""  # of a person's message: the platform's id
