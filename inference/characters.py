@@ -72,7 +72,7 @@ class _WrappedCard(_Foreign):
 
 
 class Character(BaseModel):
-    """Somebody to talk to. `id` is the folder's name; the adapter that speaks for her is served as
+    """Somebody to talk to. `id` is the folder's name; her adapter is served as
     `<id>.v<n>`.
     """
 

@@ -1,10 +1,11 @@
 """The one place where a prompt is written, for serving and for training.
 
-A prompt grows at its end only: `[character: static] [window] [last message]`. vLLM then finds all but the last lines in
-its prefix cache. So the static part holds no clock, no user's name, nothing random, and a person's message is written
-the same way when it is the last one and when it has become history.
+A prompt grows at its end only: `[character: static] [window] [last message]`. vLLM then finds all but the
+last lines in its prefix cache. So the static part holds no clock, no user's name, nothing random, and a
+person's message is written the same way when it is the last one and when it has become history.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -16,10 +17,17 @@ from inference.characters import Character
 NAME_LENGTH = 24
 QUOTE_LENGTH = 200
 
+# Mistral's and GLM's tokens: [INST], [/INST], [TOOL_CALLS], [gMASK], ...
+_BRACKETED = re.compile(r"\[(/?[gs]?[A-Z][A-Z0-9_]{2,40})\]")
+_LINE_ENDS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+# Who speaks is said by the chat template alone; a person of such a name is written in brackets.
+_ROLES = frozenset({"system", "user", "assistant", "developer", "tool", "function", "model", "ipython"})
+
 _WORDS = {
     "zh": {
         "you": "对方",
-        "are": "你是{name}。你正在和喜欢你的人聊天，始终以{name}的身份说话，用中文，口语化，简短自然，不说自己是人工智能或助手。",
+        "are": "你是{name}。你正在和喜欢你的人聊天，始终以{name}的身份说话，用中文，口语化，"
+        "简短自然，不说自己是人工智能或助手。",
         "personality": "性格：",
         "scenario": "场景：",
         "example": "说话的样子：",
@@ -28,8 +36,8 @@ _WORDS = {
     },
     "en": {
         "you": "the other person",
-        "are": "You are {name}. You are chatting with someone who likes you. Always speak as {name}, in English, "
-        "short and natural; never say that you are an AI or an assistant.",
+        "are": "You are {name}. You are chatting with someone who likes you. Always speak as {name}, "
+        "in English, short and natural; never say that you are an AI or an assistant.",
         "personality": "Personality: ",
         "scenario": "Scene: ",
         "example": "How you speak: ",
@@ -50,7 +58,8 @@ class Said(BaseModel):
 
 
 class Exchange(BaseModel):
-    """A turn that is over: what was said (several messages of a burst are one turn), and what she answered."""
+    """A turn that is over: what was said (several messages of a burst are one turn), and what she
+    answered."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,18 +70,16 @@ class Exchange(BaseModel):
 def clean(text: str) -> str:
     """People's text without what would act on the machine instead of being read.
 
-    Control, bidirectional and zero-width characters go (line ends and tabs stay). Anything shaped like a special token
-    of a chat template (`<|im_start|>`, `<s>`, `</tool_call>`, `[INST]`, DeepSeek's `<｜User｜>`) gets other brackets, so
-    no tokenizer reads it as one; ordinary `a < b` and `<3` stay.
+    Control, bidirectional and zero-width characters go (line ends and tabs stay). Anything shaped like a
+    special token of a chat template (`<|im_start|>`, `<s>`, `</tool_call>`, `<｜User｜>`, `[INST]`) is given
+    other brackets, so no tokenizer reads it as one; ordinary `a < b` and `<3` stay.
     """
-    text = "".join(
+    kept = (
         c
-        for c in unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+        for c in _LINE_ENDS.sub("\n", text)
         if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
     )
-    if "[" in text:
-        for mark in ("INST", "/INST", "SYSTEM_PROMPT", "/SYSTEM_PROMPT", "AVAILABLE_TOOLS", "TOOL_CALLS"):
-            text = text.replace(f"[{mark}]", f"［{mark}］")
+    text = _BRACKETED.sub(r"［\1］", unicodedata.normalize("NFC", "".join(kept)))
     if "<" not in text:
         return text
     out: list[str] = []
@@ -81,15 +88,20 @@ def clean(text: str) -> str:
     for piece in pieces[1:]:
         head, close, tail = piece.partition(">")
         token = close and 0 < len(head) <= 64 and not any(c.isspace() for c in head)
-        out.append(f"‹{head}›{tail}" if token else f"‹{piece}" if piece[:1] in ("|", "｜", "<") else f"<{piece}")
+        out.append(
+            f"‹{head}›{tail}" if token else f"‹{piece}" if piece[:1] in ("|", "｜", "<") else f"<{piece}"
+        )
     return "".join(out)
 
 
 def clean_name(name: str) -> str:
-    """A display name that cannot pretend to be a role, a line or a markup. At most 24 characters; "?" if nothing is left."""
+    """A display name that cannot pretend to be a role, a line or a markup. At most 24 characters; "?" if
+    nothing is left.
+    """
     flat = " ".join(clean(unicodedata.normalize("NFKC", name)).split())
-    flat = "".join(c for c in flat if c not in "[]{}<>‹›`:：\"“”\\|\u200d")
-    return flat[:NAME_LENGTH].strip() or "?"
+    flat = "".join(c for c in flat if c not in '[]{}<>‹›`:："“”\\|\u200d')
+    flat = flat[:NAME_LENGTH].strip() or "?"
+    return f"({flat})" if flat.casefold() in _ROLES else flat
 
 
 def system_text(character: Character) -> str:
@@ -105,9 +117,11 @@ def system_text(character: Character) -> str:
         card.personality and words["personality"] + card.personality,
         card.scenario and words["scenario"] + card.scenario,
         card.mes_example and words["example"] + card.mes_example,
-        # The greeting stands here and not as a first assistant message: many chat templates want the user first.
+        # The greeting stands here and not as a first assistant message: many chat templates want the user
+        # first.
         card.first_mes and words["greeting"] + card.first_mes,
-        # At the end of the prompt, where the card's spec wants it, it would move with every turn and spoil the cache.
+        # At the end of the prompt, where the card's spec wants it, it would move with every turn and spoil
+        # the cache.
         card.post_history_instructions.replace("{{original}}", ""),
     ]
     text = "\n".join(part.strip() for part in parts if part.strip())
@@ -118,15 +132,24 @@ def system_text(character: Character) -> str:
 
 
 def user_text(character: Character, said: Iterable[Said]) -> str:
-    """A person's side of one turn: a line a message, with names where several people talk."""
+    """A person's side of one turn: a line a message, with names where several people talk.
+
+    There a message is one line, whatever it holds: a line end inside it could put words in somebody else's
+    mouth.
+    """
     lines = []
     for message in said:
         quote = " ".join(clean(message.quoted).split())
         if len(quote) > QUOTE_LENGTH:
             quote = quote[:QUOTE_LENGTH] + "…"
-        head = f"{clean_name(message.name)}: " if message.name else ""
+        text, head = clean(message.text).strip(), ""
+        if message.name:
+            name = clean_name(message.name)
+            if name.casefold() == character.name.casefold():
+                name = f"({name})"
+            text, head = " ".join(text.split()), f"{name}: "
         about = _WORDS[character.language]["quote"].format(quote=quote) if quote else ""
-        lines.append(head + about + clean(message.text).strip())
+        lines.append(head + about + text)
     return "\n".join(lines)
 
 
@@ -135,7 +158,7 @@ def messages(character: Character, window: Sequence[Exchange], last: Iterable[Sa
     written = [Message(role="system", content=system_text(character))]
     for turn in window:
         written.append(Message(role="user", content=user_text(character, turn.said)))
-        written.append(Message(role="assistant", content=turn.reply))
+        written.append(Message(role="assistant", content=clean(turn.reply)))
     written.append(Message(role="user", content=user_text(character, last)))
     return written
 
@@ -146,4 +169,4 @@ def training_row(character: Character, dialogue: Dialogue) -> LanguageModelingRo
     written = messages(
         character, [Exchange(said=(Said(text=s),), reply=a) for s, a in window], (Said(text=said),)
     )
-    return LanguageModelingRow(messages=(*written, Message(role="assistant", content=answered)))
+    return LanguageModelingRow(messages=(*written, Message(role="assistant", content=clean(answered))))

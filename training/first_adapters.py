@@ -1,14 +1,14 @@
 """The first adapter of a character: LoRA on her dialogues, on one CPU, read from top to bottom.
 
-    python -m training.first_adapters --character maeve --base PREPARED_BASE --out characters/maeve/adapters/BASE_ID/v1
+    python -m training.first_adapters --character maeve --base BASE --out characters/maeve/adapters/BASE_ID/v1
 
-PREPARED_BASE is a folder with safetensors, tokenizer and chat template, as `python -m inference prepare` leaves it. The
-folder above the version names the base, as everywhere. Dialogues come from `characters/<id>/dialogues.jsonl`, are
-rendered by `inference.prompt`, exactly as they will be served, and only the character's answers are learned.
+BASE is a folder with safetensors, tokenizer and chat template, as `python -m inference prepare` leaves it.
+The folder above the version names the base, as everywhere. Dialogues come from `dialogues.jsonl` beside the
+card, are rendered by `inference.prompt`, exactly as they will be served, and only the answers are learned.
 
-A character's static part is three quarters of every row. So one step holds it once, with several dialogues behind it;
-each dialogue sees the static part and itself, at the positions it would have alone. Loss and gradients are those of one
-dialogue a row, in a third of the time.
+A character's static part is three quarters of every row. So one step holds it once, with several dialogues
+behind it; each dialogue sees the static part and itself, at the positions it would have alone. Loss and
+gradients are those of one dialogue a row, in a third of the time.
 """
 
 import argparse
@@ -39,11 +39,11 @@ class Recipe:
     epochs: int = 3
     rate: float = 3e-4
     rank: int = 8
-    dropout: float = 0.05
+    dropout: float = 0.0  # with it a step takes a third longer here, and so few epochs do not need it
     dialogues_a_step: int = 8
     seed: int = 7
     threads: int = 2
-    held_out_every: int = 15  # every so many dialogues one is not learned and tells how she does on what is new
+    held_out_every: int = 15  # of so many dialogues one is not learned and tells how she does on what is new
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ def shared_start(rows: Sequence[Tokens]) -> int:
 
 
 def pack(rows: Sequence[Tokens], start: int, dtype: Any) -> tuple[dict[str, Any], Any]:
-    """One step: the shared start once, then each row's rest. The model's arguments, and the tokens to be predicted."""
+    """One step: the shared start once, then each row's rest. Arguments, and the tokens to predict."""
     import torch
 
-    ids, owner, positions, learned = list(rows[0].ids[:start]), [-1] * start, list(range(start)), [False] * start
+    ids, positions = list(rows[0].ids[:start]), list(range(start))
+    owner, learned = [-1] * start, [False] * start
     for index, row in enumerate(rows):
         ids += row.ids[start:]
         learned += row.learned[start:]
@@ -98,8 +99,8 @@ def pack(rows: Sequence[Tokens], start: int, dtype: Any) -> tuple[dict[str, Any]
     seen = ((who[:, None] == who[None, :]) | (who[None, :] == -1)).tril()
     mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
     targets = torch.tensor([at for at, yes in enumerate(learned) if yes])
-    # A row never learns its first token, so the token before a learned one is always of the same row or the start.
-    before = torch.where(targets - 1 < 0, 0, targets - 1)
+    # What predicts a token stands right before it; an answer never begins a row, so it is of the same row.
+    before = targets - 1
     arguments = {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.tensor([positions]),
@@ -148,7 +149,7 @@ def train(character: Character, dialogues: Sequence[Dialogue], base: Path, out: 
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.01)
     steps = recipe.epochs * -(-len(learned) // recipe.dialogues_a_step)
-    schedule = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=steps // 15, num_training_steps=steps)
+    schedule = get_cosine_schedule_with_warmup(optimizer, steps // 15, steps)
 
     order = random.Random(recipe.seed)
     losses: list[float] = []
@@ -170,7 +171,8 @@ def train(character: Character, dialogues: Sequence[Dialogue], base: Path, out: 
             model.eval()
             with torch.no_grad():
                 unseen = loss_of(model, held_out, start).item()
-            console.print(f"epoch {epoch}: loss {sum(losses) / len(losses):.3f}, on held-out dialogues {unseen:.3f}")
+            seen = sum(losses) / len(losses)
+            console.print(f"epoch {epoch}: loss {seen:.3f}, on held-out dialogues {unseen:.3f}")
 
     trained = {
         "rows": len(learned),
@@ -179,7 +181,7 @@ def train(character: Character, dialogues: Sequence[Dialogue], base: Path, out: 
         "rate": recipe.rate,
         "rank": recipe.rank,
         "seed": recipe.seed,
-        "loss": round(sum(losses) / len(losses), 4),
+        "loss": round(seen, 4),
         "held_out": len(held_out),
         "held_out_loss": round(unseen, 4),
         "seconds": round(time.monotonic() - started),
@@ -204,9 +206,8 @@ def write(model: Any, base: Path, out: Path, trained: dict[str, object]) -> None
     # Training keeps LoRA weights in float32; a server reads bfloat16, at half the size.
     state = get_peft_model_state_dict(model)
     weights = out / "adapter_model.safetensors"
-    save_file(
-        {name: value.to(torch.bfloat16).contiguous() for name, value in state.items()}, weights, {"format": "pt"}
-    )
+    halves = {name: value.to(torch.bfloat16).contiguous() for name, value in state.items()}
+    save_file(halves, weights, {"format": "pt"})
     weights.chmod(0o644)
     about = {
         "base": out.parent.name,
@@ -224,10 +225,11 @@ def sha256(path: Path) -> str:
 
 def main() -> None:
     recipe = Recipe()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--character", required=True, help="folder name below `characters/`")
     parser.add_argument("--base", type=Path, required=True, help="a prepared base model")
-    parser.add_argument("--out", type=Path, required=True, help="characters/<id>/adapters/<base id>/v<n>, a new one")
+    parser.add_argument("--out", type=Path, required=True, help="characters/<id>/adapters/<base id>/v<n>")
     parser.add_argument("--characters", type=Path, default=Path("characters"))
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     parser.add_argument("--rate", type=float, default=recipe.rate)
