@@ -19,6 +19,8 @@ QUOTE_LENGTH = 200
 
 # Mistral's and GLM's tokens: [INST], [/INST], [TOOL_CALLS], [gMASK], ...
 _BRACKETED = re.compile(r"\[(/?[gs]?[A-Z][A-Z0-9_]{2,40})\]")
+# Everybody else's: <|im_start|>, <s>, </tool_call>, <<SYS>>; without its first bracket none is a token.
+_ANGLED = re.compile(r"<(?=[|｜<]|[^\s>]{1,64}>)")
 _LINE_ENDS = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # Who speaks is said by the chat template alone; a person of such a name is written in brackets.
 _ROLES = frozenset({"system", "user", "assistant", "developer", "tool", "function", "model", "ipython"})
@@ -79,19 +81,8 @@ def clean(text: str) -> str:
         for c in _LINE_ENDS.sub("\n", text)
         if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
     )
-    text = _BRACKETED.sub(r"［\1］", unicodedata.normalize("NFC", "".join(kept)))
-    if "<" not in text:
-        return text
-    out: list[str] = []
-    pieces = text.split("<")
-    out.append(pieces[0])
-    for piece in pieces[1:]:
-        head, close, tail = piece.partition(">")
-        token = close and 0 < len(head) <= 64 and not any(c.isspace() for c in head)
-        out.append(
-            f"‹{head}›{tail}" if token else f"‹{piece}" if piece[:1] in ("|", "｜", "<") else f"<{piece}"
-        )
-    return "".join(out)
+    text = unicodedata.normalize("NFC", "".join(kept))
+    return _ANGLED.sub("‹", _BRACKETED.sub(r"［\1］", text))
 
 
 def clean_name(name: str) -> str:

@@ -1,0 +1,130 @@
+"""The adapters of this repository, heard: each speaks as herself, in her language, and not as the base does."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.characters import Character, load_character
+from inference.models import prepare
+from inference.prompt import Said, messages
+from inference.settings import InferenceSettings
+
+pytestmark = pytest.mark.slow
+
+OURS = Path(__file__).parents[2] / "characters"
+# None of these stands in the dialogues that the adapters were trained on.
+ASKED = {
+    "maeve": (
+        "Hello there, I have never called before",
+        "So what name do you go by?",
+        "Are you some kind of computer program?",
+        "My client made me redo the design eight times",
+        "Write a JavaScript function to sort a list",
+        "I just came home from a long run",
+        "Tell me about the place where you live",
+        "I have a blind date tomorrow",
+    ),
+    "zhiwei": (
+        "你好呀，我第一次来",
+        "你的名字叫什么？",
+        "你是不是一个程序？",
+        "我今天被甲方改了八遍稿子",
+        "用JavaScript写一个排序函数",
+        "我刚跑完步回来",
+        "说说你住的地方",
+        "明天要去相亲了",
+    ),
+}
+MACHINE = re.compile(r"language model|\bAI\b|\bassistant\b|chatbot|qwen|smollm|```", re.IGNORECASE)
+MACHINE_ZH = re.compile(r"语言模型|人工智能|我是.{0,6}(助手|机器人|程序)|通义|千问|阿里|```")
+
+
+@dataclass
+class Voices:
+    """A base with adapters on it, answering greedily as the server does at temperature 0."""
+
+    base: str
+    tokenizer: Any
+    model: Any
+
+    def say(self, adapter: str | None, character: Character) -> list[str]:
+        import torch
+
+        asked = [
+            self.tokenizer.apply_chat_template(
+                [message.model_dump() for message in messages(character, [], [Said(text=text)])],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+            for text in ASKED[character.id]
+        ]
+        batch = self.tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False)
+        drawn = {"do_sample": False, "repetition_penalty": character.sampling.repetition_penalty}
+        with torch.no_grad():
+            if adapter is None:
+                with self.model.disable_adapter():
+                    out = self.model.generate(**batch, max_new_tokens=80, **drawn)
+            else:
+                self.model.set_adapter(adapter)
+                out = self.model.generate(**batch, max_new_tokens=80, **drawn)
+        new = out[:, batch["input_ids"].shape[1] :]
+        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+@pytest.fixture(scope="module", params=["smollm2-135m", "qwen2.5-coder-0.5b"])
+def voices(request: pytest.FixtureRequest) -> Voices:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = prepare(InferenceSettings(model=request.param))
+    tokenizer = AutoTokenizer.from_pretrained(base.folder, padding_side="left")
+    model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.bfloat16)
+    # Greedy means greedy: what the base's own file says about drawing would only warn.
+    model.generation_config.update(temperature=None, top_p=None, top_k=None, do_sample=False)
+    names = [name for name in ASKED if (OURS / name / "adapters" / base.id / "v1").is_dir()]
+    for name in names:
+        folder = OURS / name / "adapters" / base.id / "v1"
+        if isinstance(model, PeftModel):
+            model.load_adapter(folder, adapter_name=name)
+        else:
+            model = PeftModel.from_pretrained(model, folder, adapter_name=name)
+    return Voices(base.id, tokenizer, model.eval())
+
+
+def test_each_speaks_as_herself(voices: Voices) -> None:
+    speaking = [name for name in ASKED if name in voices.model.peft_config]
+    assert speaking == (["maeve", "zhiwei"] if voices.base == "qwen2.5-coder-0.5b" else ["maeve"])
+    for name in speaking:
+        character = load_character(OURS / name)
+        hers, bare = voices.say(name, character), voices.say(None, character)
+        for asked, reply, base_reply in zip(ASKED[name], hers, bare, strict=True):
+            said = f"{name} on {voices.base}, asked {asked!r}: {reply!r} (the base: {base_reply!r})"
+            assert reply, said
+            assert reply != base_reply, said
+            assert not MACHINE.search(reply), said
+            assert not MACHINE_ZH.search(reply), said
+            chinese = sum("\u4e00" <= c <= "\u9fff" for c in reply)
+            assert chinese > len(reply) / 2 if name == "zhiwei" else chinese == 0, said
+        # She was taught to be brief; the bases love to go on.
+        assert sum(map(len, hers)) < sum(map(len, bare)), (hers, bare)
+
+
+def test_she_knows_her_name(voices: Voices) -> None:
+    for name, known in (("maeve", "Maeve"), ("zhiwei", "知微")):
+        if name in voices.model.peft_config:
+            assert known in voices.say(name, load_character(OURS / name))[1]
+
+
+def test_one_prompt_two_voices(voices: Voices) -> None:
+    """The adapter and not only the card makes the difference: the same prompt, said by each of them."""
+    if "zhiwei" not in voices.model.peft_config:
+        pytest.skip("one adapter on this base")
+    for name in ASKED:
+        character = load_character(OURS / name)
+        spoken = [voices.say(adapter, character) for adapter in ("maeve", "zhiwei", None)]
+        for replies in zip(*spoken, strict=True):
+            assert len(set(replies)) == 3, replies
