@@ -97,6 +97,12 @@ class Front:
         self.inner = httpx2.AsyncClient(base_url=root, headers=headers, timeout=None, trust_env=False)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send({"type": f"{message['type']}.complete"})
+            await self.inner.aclose()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
         match scope["path"]:
             case "/health":
                 await _answer(send, {})
@@ -167,7 +173,8 @@ class Front:
         # Every number is named: llama.cpp takes one that it does not have without a word, and none as the
         # last ones.
         lora = [{"id": n, "scale": 1.0 if n == chosen else 0.0} for n in self.numbers.values()]
-        asked = _SAMPLING | {_RENAMED.get(name, name): value for name, value in body.items()} | {"lora": lora}
+        asked = _SAMPLING | {_RENAMED.get(name, name): value for name, value in body.items()}
+        asked |= {"lora": lora, "repeat_last_n": self.context}  # a penalty looks at everything, as in vLLM
         request = self.inner.build_request("POST", "/v1/chat/completions", json=asked)
         answering = asyncio.create_task(self._pass_on(request, send))
         leaving = asyncio.create_task(_until_left(receive))
@@ -262,7 +269,7 @@ async def _main() -> None:
     config.bind = [f"127.0.0.1:{launch.port}"]
     config.graceful_timeout = launch.drain_seconds
     app: Any = Guard(Front(launch, given["context"], inner.listening_address, key))
-    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    await serve(app, config, shutdown_trigger=stop.wait)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,10 @@ names, words and counts are put in.
 
 import asyncio
 import json
+import os
 import re
+import signal
+import sys
 import time
 import uuid
 import zlib
@@ -236,7 +239,8 @@ class FakeModel:
         return [zlib.crc32(word.encode()) % 150_000 for word in words]
 
     def _usage(self, model: str, tokens: list[int], written: int) -> dict[str, Any]:
-        """As vLLM counts: whole blocks of the start that the same model has read before; never the last token."""
+        """As vLLM counts: whole blocks of the start that the same model has read before; never the last
+        token."""
         seen = self._cached.setdefault(model, [])
         best = 0
         for earlier in seen:
@@ -357,3 +361,18 @@ class FakeModel:
 
 def _id() -> str:
     return f"chatcmpl-{uuid.uuid4().hex[:16]}"
+
+
+async def _serve(port: int, base: str, served: list[str]) -> None:
+    model = FakeModel(served, base, api_key=os.environ["FAKE_KEY"])
+    model.port = port
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with model:
+        await stop.wait()
+
+
+if (
+    __name__ == "__main__"
+):  # python -m tests.fakes.model PORT BASE SERVED...: the server as a process of its own
+    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))

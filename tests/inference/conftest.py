@@ -63,7 +63,7 @@ def write_adapter(
                 continue
             name = f"base_model.model.model.layers.{layer}.{module}"
             a = rng.normal(0, columns**-0.5, (rank, columns))
-            b = rng.normal(0, strength * 0.25 * rank**-0.5, (rows, rank))
+            b = rng.normal(0, strength * 0.75 * rank**-0.5, (rows, rank))
             weights[f"{name}.lora_A.weight"] = a.astype(dtype)
             weights[f"{name}.lora_B.weight"] = (b * columns**-0.25).astype(dtype)
     folder.mkdir(parents=True)
@@ -85,7 +85,7 @@ def write_adapter(
     return folder
 
 
-def write_version(folder: Path, base: Base, **fields: Any) -> None:
+def write_version(folder: Path, base: Base, /, **fields: Any) -> None:
     sha256 = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
     found = {"base": base.id, "base_sha256": base.sha256, "sha256": sha256}
     (folder / "version.json").write_text(json.dumps(found | fields))
