@@ -53,8 +53,8 @@ def listen(name: str, host: str, port: int) -> socket.socket:
         raise ConfigurationError(
             f"{name}: cannot listen on {host}:{port}: {reason}; free the port or set another one"
         ) from error
-    # A peer that lost its power says no goodbye: without probes it would count as connected for hours.
-    # Accepted sockets inherit this. Hypercorn's own pings outlive their connection and would delay every stop.
+    # A peer that lost its power says no goodbye: without probes, which accepted sockets inherit, it would be
+    # connected for hours. Hypercorn's own pings outlive their connection and would delay every stop.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name_of, value in KEEPALIVE.items():
         if hasattr(socket, name_of):  # not every system has each of them

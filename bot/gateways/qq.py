@@ -17,8 +17,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from aiocqhttp import CQHttp, Event  # type: ignore[import-untyped]
-from aiocqhttp.exceptions import ActionFailed, ApiNotAvailable, Error, NetworkError  # type: ignore[import-untyped]
+from aiocqhttp import CQHttp, Event
+from aiocqhttp.exceptions import ActionFailed, ApiNotAvailable, Error, NetworkError
 from quart import abort, websocket
 
 from bot.errors import BotError, DeliveryFailed

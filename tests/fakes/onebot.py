@@ -150,7 +150,7 @@ class FakeOneBot:
         heard: bool = True,
         **fields: Any,
     ) -> int | str:
-        """Somebody writes. `at`: to the bot; `heard=False`: while nobody listens; None in `fields` removes."""
+        """Somebody writes, to the bot if `at`, unheard by it if not `heard`. None in `fields` removes one."""
         body = [*(segments or []), {"type": "text", "data": {"text": text}}]
         if at and group is not None:
             body[0:0] = [{"type": "at", "data": {"qq": str(self.account)}}]
