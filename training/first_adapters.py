@@ -204,7 +204,7 @@ def write(model: Any, base: Path, out: Path, trained: dict[str, object]) -> None
     model.peft_config["default"].inference_mode = True
     model.peft_config["default"].save_pretrained(out)
     # Training keeps LoRA weights in float32; a server reads bfloat16, at half the size.
-    state = get_peft_model_state_dict(model)
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)  # else it asks a hub for the base
     weights = out / "adapter_model.safetensors"
     halves = {name: value.to(torch.bfloat16).contiguous() for name, value in state.items()}
     save_file(halves, weights, {"format": "pt"})

@@ -1,4 +1,4 @@
-"""The adapters of this repository, heard: each speaks as herself, in her language, and not as the base does."""
+"""The adapters of this repository, heard: each speaks as herself, in her language, unlike the base."""
 
 import re
 from dataclasses import dataclass
