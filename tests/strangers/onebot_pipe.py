@@ -1,6 +1,6 @@
 """Runs in a stranger's environment, beside his program: makes his OneBot server a client of the bot.
 
-A pipe connects to his server and to the bot's reverse WebSocket with NapCat's headers; every payload stays his.
+A pipe connects to his server and to the bot's reverse WebSocket with NapCat's headers. All payloads are his.
 The test tells the peer what people do by lines of JSON on stdin, and gets one line back for each.
 """
 
