@@ -58,6 +58,7 @@ class DiscordGateway:
         self._refused: deque[float] = deque()
         self._silent_until = 0.0
         self._client: DiscordClient | None = None
+        self._typings: set[asyncio.Task[None]] = set()
 
     @property
     def silent(self) -> bool:
@@ -124,9 +125,9 @@ class DiscordGateway:
                 if tasks[0].done():
                     await tasks[0]
             finally:
-                for task in tasks:
+                for task in (*tasks, *self._typings):
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*tasks, *self._typings, return_exceptions=True)
 
     async def _answered(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams
@@ -188,14 +189,16 @@ class DiscordGateway:
         if client is None or place.account not in self.accounts():
             yield
             return
-        task = asyncio.create_task(
-            self._type(client, place)
-        )  # of its own: a slow line must not hold up the reply
+        # A task of its own, for a slow line must not hold up the reply; and told to end, not cancelled: in a
+        # wrong moment that would leave discord.py's pacing of a route blocked for half a minute.
+        done = asyncio.Event()
+        task = asyncio.create_task(self._type(client, place, done))
+        self._typings.add(task)
+        task.add_done_callback(self._typings.discard)
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            done.set()
 
     async def channel_at(
         self, client: DiscordClient, place: Place
@@ -226,10 +229,12 @@ class DiscordGateway:
         await channel.get_partial_message(int(edits)).edit(content=part.text, view=view)
         return edits
 
-    async def _type(self, client: DiscordClient, place: Place) -> None:
+    async def _type(self, client: DiscordClient, place: Place, done: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(TYPING), (await self.channel_at(client, place)).typing():
-                await asyncio.get_running_loop().create_future()
+            channel = await self.channel_at(client, place)
+            if not done.is_set():
+                async with asyncio.timeout(TYPING), channel.typing():
+                    await done.wait()
         except TROUBLE as error:
             log.debug("typing is not shown at %s: %s", place, words.outline(error))
 
@@ -258,7 +263,7 @@ def _hopeless(error: Exception) -> str | None:
         return _no_token("is refused by Discord")
     if isinstance(error, discord.PrivilegedIntentsRequired):
         return (
-            "Discord refuses the intents of this bot, though none of them is privileged: look at the application of "
+            "Discord refuses the intents of this bot, though none is privileged: look at the application of "
             "`CHATNVL_DISCORD__TOKEN` on https://discord.com/developers/applications (Bot)"
         )
     code = getattr(error, "code", None)

@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 
 class DiscordClient(discord.Client):
-    """One login. It asks for no privileged intent: Discord then hides the words of a server's messages, except
-    where the bot is mentioned, but not those of direct messages and commands."""
+    """One login. It asks for no privileged intent: Discord then shows direct messages, commands, and what is said
+    in servers where the bot is mentioned."""
 
     def __init__(self, gateway: "DiscordGateway", chat: "ChatService", trace: aiohttp.TraceConfig) -> None:
         super().__init__(

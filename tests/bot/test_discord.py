@@ -1,4 +1,4 @@
-"""The Discord gateway at its own border: the real discord.py on a real socket, and a chat that takes notes."""
+"""The Discord gateway at its own border: the real discord.py, a real socket, a chat that takes notes."""
 
 import asyncio
 import logging
