@@ -96,9 +96,7 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
             yield chat
         finally:
             await worker.drain()
-            sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweeping
+            await sweeping
 
 
 async def run(

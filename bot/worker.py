@@ -97,9 +97,9 @@ class Worker:
         self._nudge.set()
 
     async def run(self) -> None:
-        """Pick up, for ever, what was left behind: by a dead process, or by us while an account was away."""
+        """Until `drain`: pick up what was left behind, by a dead process or by us while an account was away."""
         warned = False
-        while True:
+        while not self._draining:
             older = 0.0 if self._nudge.is_set() else _LEFT_SECONDS
             self._nudge.clear()
             try:
@@ -116,6 +116,7 @@ class Worker:
     async def drain(self) -> None:
         """Begin nothing new, and let what is under way come to its end."""
         self._draining = True
+        self._nudge.set()
         if self._tasks:
             log.info("waiting for %d replies to be finished", len(self._tasks))
             _, late = await asyncio.wait(self._tasks, timeout=_DRAIN_SECONDS)

@@ -275,7 +275,8 @@ return 1
 
 _IDLE = Script(
     """
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if score and tonumber(score) == tonumber(ARGV[2]) then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return 0
 """
 )
@@ -463,17 +464,17 @@ class Turns:
         )
         return [Conversation(place, more[0]) for place, more in map(keys.read_place, members)]
 
-    async def entry(self, conversation: Conversation) -> str | None:
+    async def entry(self, conversation: Conversation) -> float | None:
         """The index's entry as it is now; give it to `idle` after a look at the conversation."""
         place = conversation.place
-        score: str | None = await self._store.do(
+        score: float | None = await self._store.do(
             "ZSCORE",
             keys.ready(place.platform, place.account),
             keys.write_place(place, conversation.character),
         )
         return score
 
-    async def idle(self, conversation: Conversation, entry: str | None) -> None:
+    async def idle(self, conversation: Conversation, entry: float | None) -> None:
         """Take the conversation out of the index, unless something came since `entry` was read."""
         if entry is not None:
             place = conversation.place

@@ -26,7 +26,11 @@ async def model() -> AsyncIterator[FakeModel]:
 @pytest.fixture
 async def client(model: FakeModel, tmp_path: Path) -> AsyncIterator[InferenceClient]:
     endpoint = Endpoint(
-        base_url=model.base_url, api_key=model.api_key, first_token_seconds=1, idle_seconds=0.5, total_seconds=5
+        base_url=model.base_url,
+        api_key=model.api_key,
+        first_token_seconds=1,
+        idle_seconds=0.5,
+        total_seconds=5,
     )
     async with InferenceClient(endpoint, tmp_path) as client:
         yield client
