@@ -64,8 +64,7 @@ _UNSUPPORTED = (
 
 
 class VersionFile(BaseModel):
-    """`version.json`: what the weights are, and what they were trained on. Other fields are allowed and
-    kept."""
+    """`version.json`: what the weights are, and what they were trained on. Other fields are allowed."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

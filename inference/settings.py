@@ -21,8 +21,7 @@ class ServeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     engine: Literal["auto", "vllm", "llamacpp"] = "auto"
-    """`vllm`, `llamacpp` (runs on Windows and macOS too), or `auto`: vLLM where it is installed, else
-    llama.cpp."""
+    """`vllm`, `llamacpp` (Windows and macOS too), or `auto`: vLLM where it is installed, else llama.cpp."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """The port of the OpenAI routes; 0 takes a free one. The bot finds it through the data folder."""
     context: Annotated[int, Field(ge=256)] = 4096
@@ -30,18 +29,15 @@ class ServeSettings(BaseModel):
     spare_slots: Annotated[int, Field(ge=0, le=256)] = 4
     """How many adapters may be added while running before the server restarts itself with more room."""
     max_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
-    """The largest LoRA rank that is accepted. The server is started with the largest that the adapters
-    need."""
+    """The largest LoRA rank that is accepted. The server is started with what the adapters need."""
     kv_cache_gib: Annotated[int, Field(ge=1)] = 1
-    """Memory for what running conversations have read, in GiB (on a CPU; on a GPU vLLM takes what is
-    free)."""
+    """GiB of memory for what conversations have read (on a CPU; on a GPU vLLM takes what is free)."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads on a CPU; unset: one a core that this process may use."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """In what numbers vLLM computes; `auto` is what the model was saved in. Old GPUs want `float16`."""
     arguments: str = ""
-    """More arguments for vLLM, as on its command line: `--gpu-memory-utilization 0.8 --tensor-parallel-size
-    2`."""
+    """More arguments for vLLM, as on its command line, such as `--gpu-memory-utilization 0.8`."""
     ready_seconds: Annotated[float, Field(gt=0)] = 900.0
     """How long the server may take to become ready before that counts as a failure."""
 
@@ -60,8 +56,7 @@ class InferenceSettings(BaseSettings):
     )
 
     model: Annotated[str, Field(min_length=1)] = DEFAULT_MODEL
-    """The base model: `qwen2.5-coder-0.5b` or `smollm2-135m` (both come in packages), a folder, or a hub
-    name."""
+    """The base: `qwen2.5-coder-0.5b` or `smollm2-135m` (both come in packages), a folder, or a hub name."""
     characters: Path = Path("characters")
     """Where the characters live, a folder each."""
     data: Path = Path("data")

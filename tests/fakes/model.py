@@ -239,8 +239,7 @@ class FakeModel:
         return [zlib.crc32(word.encode()) % 150_000 for word in words]
 
     def _usage(self, model: str, tokens: list[int], written: int) -> dict[str, Any]:
-        """As vLLM counts: whole blocks of the start that the same model has read before; never the last
-        token."""
+        """As vLLM counts: whole blocks of the start that this model has read before; never the last token."""
         seen = self._cached.setdefault(model, [])
         best = 0
         for earlier in seen:

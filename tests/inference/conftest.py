@@ -53,8 +53,7 @@ def write_adapter(
     config: dict[str, Any] | None = None,
     version: dict[str, Any] | None = None,
 ) -> Path:
-    """A PEFT LoRA version folder with random weights. `strength` 1 changes what the base says, but not
-    beyond sense."""
+    """A version folder with random weights. `strength` 1 changes what is said, but not beyond sense."""
     rng = np.random.default_rng(seed)
     weights: dict[str, np.ndarray] = {}
     for layer in range(base.config["num_hidden_layers"]):

@@ -105,9 +105,15 @@ async def _post(served: Served, path: str, **body: Any) -> tuple[int, Any]:
 async def _top(served: Served, model: str) -> dict[int, float]:
     """The probabilities of the first token, by id."""
     status, body = await _post(
-        served, "/v1/chat/completions", model=model, messages=MESSAGES, max_tokens=1, temperature=0, logprobs=True,
+        served,
+        "/v1/chat/completions",
+        model=model,
+        messages=MESSAGES,
+        max_tokens=1,
+        temperature=0,
+        logprobs=True,
         top_logprobs=20,
-    )  # fmt: skip
+    )
     assert status == 200, body
     return {top["id"]: top["logprob"] for top in body["choices"][0]["logprobs"]["content"][0]["top_logprobs"]}
 

@@ -86,9 +86,7 @@ def _differences(pairs: list[tuple[str, Answer, Answer]]) -> list[str]:
             by = [abs(one[token] - other[token]) for token in shared]
             moved.setdefault(name, []).extend(by)
             if max(by, default=99) > NOISE:
-                wrong.append(
-                    f"{name}: {alone.text} became {together.text}: token {position} moved by {max(by, default=99)}"
-                )
+                wrong.append(f"{name}: {alone.text} became {together.text}: {max(by, default=99):.2f} off")
                 break
             if alone.text[position : position + 1] != together.text[position : position + 1]:
                 if alone.lead(position) > CLEAR:
