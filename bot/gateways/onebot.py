@@ -109,8 +109,13 @@ def identity(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int | str):
-        return str(value).strip() or None
+        return whole(str(value)).strip() or None
     return None
+
+
+def whole(text: str) -> str:
+    """JSON may hold half an emoji, which no other program would take."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def wire(identity: str) -> int | str:
@@ -136,7 +141,7 @@ def said(event: Frame) -> Said | None:
     if user is None or message is None:
         return None
     names = (sender.get("card"), sender.get("nickname"))
-    name = next((name.strip() for name in names if isinstance(name, str) and name.strip()), user)
+    name = next((whole(name).strip() for name in names if isinstance(name, str) and name.strip()), user)
     content = event.get("message", event.get("raw_message"))
     group = identity(event.get("group_id")) or identity(sender.get("group_id"))
     base = (message, Person(user, name), content, moment(event.get("time")))
@@ -191,7 +196,7 @@ def words(message: object, account: str) -> Words:
             shown.append(" ")
         else:
             shown.append(_show(segment))
-    text = "".join(shown).strip()
+    text = whole("".join(shown)).strip()
     return Words(re.sub(" {2,}", " ", text) if at_me else text, at_me, quotes)
 
 

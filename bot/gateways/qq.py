@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 PATHS = ("/onebot/v11/ws", "/onebot/v11")  # what guides tell people to type; aiocqhttp has /ws and below it
 OFFICIAL_HELPERS = frozenset({"2854196310"})  # QQ's own group robot talks to everybody: never answer it
+QUOTED = 500  # characters of a quoted message that are passed on
 CATCH_UP = 600.0  # seconds: what was said in a longer gap is no longer waiting for an answer
 
 
@@ -78,6 +79,7 @@ class ReverseServer(CQHttp):  # type: ignore[misc]  # untyped library
         self.links: dict[str, Link] = {}  # by account: the one that takes calls
         self.sockets: set[Link] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.loss = logging.WARNING  # how bad it is to lose a connection
         for path in PATHS:
             self.server_app.add_websocket(path, strict_slashes=False, view_func=self._handle_wsr)
 
@@ -109,7 +111,7 @@ class ReverseServer(CQHttp):  # type: ignore[misc]  # untyped library
             link.lose()
             if self.links.get(account) is link:  # never a newer one's place
                 del self.links[account]
-                logger.warning("QQ account %s disconnected", account)
+                logger.log(self.loss, "QQ account %s disconnected", account)
 
     def _admit(self, authorization: str, peer: str) -> None:
         if self._token is None:
@@ -268,6 +270,7 @@ class QQGateway:
             with suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await self._idle.wait()
+        self._server.loss = logging.INFO
         await asyncio.gather(*(link.close("the bot is going away") for link in list(self._server.sockets)))
 
     # What comes in
@@ -374,7 +377,7 @@ class QQGateway:
             return ours, ""
         if not isinstance(line, dict):
             return ours, ""
-        return ours or onebot.author(line) == place.account, onebot.spoken(line, place.account).text
+        return ours or onebot.author(line) == place.account, onebot.spoken(line, place.account).text[:QUOTED]
 
     async def _noticed(self, event: Event) -> None:
         account = event["self_id"]

@@ -53,7 +53,7 @@ class Recorder:
 
     async def until(self, true: Callable[[], object]) -> None:
         async with asyncio.timeout(10):
-            while not true():  # noqa: ASYNC110  # what is waited for is not always announced
+            while not true():  # what is waited for is not always announced
                 await asyncio.sleep(0.002)
 
     async def message(self, count: int = 1) -> IncomingMessage:
@@ -85,7 +85,7 @@ async def living(chat: Recorder | None = None, **settings: Any) -> AsyncIterator
     settings = {"port": 0, "pace": (0, 0), "look_after": (0.02, 0.05, 0.1), "patience": 0.3} | settings
     house = House(QQGateway(**settings), chat or Recorder(), asyncio.Event(), None)  # type: ignore[arg-type]
     house.task = asyncio.create_task(house.gateway.run(house.chat, house.stop))  # type: ignore[arg-type]
-    while house.gateway.port == 0 and not house.task.done():  # noqa: ASYNC110  # it has no event to wait for
+    while house.gateway.port == 0 and not house.task.done():  # it has no event to wait for
         await asyncio.sleep(0)
     try:
         yield house
@@ -301,6 +301,13 @@ async def test_other_spellings(house: House, change: dict[str, Any], expected: d
     assert {key: seen[key] for key in expected} == expected
 
 
+async def test_half_an_emoji(house: House) -> None:
+    async with house.client() as qq:
+        await qq.say("half \ud83d, whole \ud83d\ude00", user=10001, name="A\udc00", message_id="m\ud800")
+        message = await house.chat.message()
+    assert (message.text, message.person.name, message.id) == ("half \ufffd, whole 😀", "A\ufffd", "m\ufffd")
+
+
 JUNK = [
     "not json",
     "[" * 100_000,
@@ -430,6 +437,12 @@ async def test_an_unanswered_get_msg_delays_nobody_else_and_loses_nothing(house:
         quoting, after = await house.chat.message(2), await house.chat.message(3)
     assert (quoting.text, quoting.quotes, quoting.quoted_text) == ("first", "77", "")
     assert after.text == "second"
+
+
+async def test_a_long_quote_is_cut(house: House) -> None:
+    async with house.client() as qq:
+        await qq.say("that one", user=10001, reply_to=await qq.say("x" * 5000, user=10001))
+        assert (await house.chat.message(2)).quoted_text == "x" * 500
 
 
 async def test_an_old_quote_is_unknown_to_the_client(house: House) -> None:

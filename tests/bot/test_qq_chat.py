@@ -50,7 +50,7 @@ def running(settings: BotSettings) -> Running:
         stop = asyncio.Event()
         async with app.chat_service(settings, [gateway]) as chat:
             serving = asyncio.create_task(gateway.run(chat, stop))
-            while gateway.port == 0:  # noqa: ASYNC110  # it has no event to wait for
+            while gateway.port == 0:  # it has no event to wait for
                 await asyncio.sleep(0)
             yield Bot(chat, gateway)
             await chat.drain()
@@ -62,7 +62,7 @@ def running(settings: BotSettings) -> Running:
 
 async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
-        while not await true():  # noqa: ASYNC110  # what is waited for is not announced
+        while not await true():  # what is waited for is not announced
             await asyncio.sleep(0.01)
 
 

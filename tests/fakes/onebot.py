@@ -131,7 +131,7 @@ class FakeOneBot:
         return self._socket.close_code
 
     async def push(self, frame: object) -> None:
-        await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame, ensure_ascii=False))
+        await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame))
 
     # What people do
 
