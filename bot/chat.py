@@ -120,7 +120,8 @@ class ChatService:
         self._worker.nudge()
 
     async def drain(self) -> None:
-        """Before the end: let the replies that are being written come to theirs. Messages are still taken in."""
+        """Before the end: let the replies that are being written come to theirs. Messages are still taken in.
+        """
         await self._worker.drain()
 
     # --- inside ---------------------------------------------------------------------------------------------

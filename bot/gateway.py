@@ -31,7 +31,8 @@ class Gateway(Protocol):
 
     @property
     def stream_every(self) -> float | None:
-        """Seconds between two edits of a reply that is being written; None: only the finished reply is shown."""
+        """Seconds between two edits of a reply that is being written; None: only the finished reply is shown.
+        """
 
     @property
     def burst(self) -> float:

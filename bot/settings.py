@@ -1,4 +1,5 @@
-"""The settings of the bot, from the environment and `.env`. `.env.example` lists them all; a test compares."""
+"""The settings of the bot, from the environment and `.env`. `.env.example` lists them all; a test compares.
+"""
 
 from pathlib import Path
 from typing import Annotated, Literal

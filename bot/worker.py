@@ -81,7 +81,8 @@ class Worker:
         ] = {}  # last reply's version, window start, tokens so far
 
     def wake(self, conversation: Conversation, burst: float = 0.0) -> None:
-        """There is something to do. A task that is at it already sees it; `burst` waits for more of the same."""
+        """There is something to do. A task that is at it already sees it; `burst` waits for more of the same.
+        """
         if event := self._wakes.get(conversation):
             event.set()
             return
@@ -97,7 +98,8 @@ class Worker:
         self._nudge.set()
 
     async def run(self) -> None:
-        """Until `drain`: pick up what was left behind, by a dead process or by us while an account was away."""
+        """Until `drain`: pick up what was left behind, by a dead process or by us while an account was away.
+        """
         warned = False
         while not self._draining:
             older = 0.0 if self._nudge.is_set() else _LEFT_SECONDS
@@ -155,8 +157,7 @@ class Worker:
                 if conversation.place.account not in gateway.accounts():
                     break  # it stays in the index until the account is back
                 try:
-                    entry = await self._turns.entry(conversation)
-                    claim = await self._turns.claim(conversation)
+                    claim, entry = await self._turns.claim(conversation)
                     if isinstance(claim, Busy):
                         await asyncio.sleep(claim.seconds + 0.05)
                         continue

@@ -26,6 +26,7 @@ from inference.errors import InferenceError, InferenceRejected, InferenceUnavail
 
 ENDPOINT_FILE = "inference.json"  # in the data folder, written by `python -m inference serve`
 _LINE_LIMIT = 2**20  # bytes of one server-sent event: more is not a model talking
+_PATIENCE_STEP = 0.2  # seconds: setting the timer anew for every word would cost more than the word
 _FRESH = 5.0  # seconds for which the list of served versions is believed
 _RAW = {"X-Stainless-Raw-Response": "stream"}  # the openai package's documented switch: do not read the body
 
@@ -99,7 +100,7 @@ class Completion:
         assert self._response is not None, "`async with` comes first"
         limits = self._client.endpoint
         deadline = self._began + limits.total_seconds
-        rest = b""
+        rest, since = b"", 0.0
         done = False
         try:
             async with asyncio.timeout(limits.first_token_seconds) as timer:
@@ -117,7 +118,9 @@ class Completion:
                             if not self.first_token_seconds:
                                 self.first_token_seconds = time.monotonic() - self._began
                             yield text
-                    timer.reschedule(min(deadline, time.monotonic() + limits.idle_seconds))
+                    if (now := time.monotonic()) - since > _PATIENCE_STEP:
+                        since = now
+                        timer.reschedule(min(deadline, now + limits.idle_seconds))
         except TimeoutError as error:
             raise InferenceUnavailable(
                 "the server stopped in the middle of a reply and said nothing more"

@@ -76,12 +76,13 @@ def clean(text: str) -> str:
     special token of a chat template (`<|im_start|>`, `<s>`, `</tool_call>`, `<｜User｜>`, `[INST]`) is given
     other brackets, so no tokenizer reads it as one; ordinary `a < b` and `<3` stay.
     """
-    kept = (
-        c
-        for c in _LINE_ENDS.sub("\n", text)
-        if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
-    )
-    text = unicodedata.normalize("NFC", "".join(kept))
+    if not text.replace("\n", "").isprintable():  # rare, and letter by letter is slow: a prompt has thousands
+        text = "".join(
+            c
+            for c in _LINE_ENDS.sub("\n", text)
+            if c in "\n\t\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
+        )
+    text = unicodedata.normalize("NFC", text)
     return _ANGLED.sub("‹", _BRACKETED.sub(r"［\1］", text))
 
 

@@ -27,6 +27,9 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+Call = tuple[Script, Sequence[str], Sequence[Argument]]
+
+
 class Store:
     """Redis, with our error. Everything under `memory/` and `feedback/` goes through it."""
 
@@ -35,13 +38,32 @@ class Store:
 
     async def run(self, script: Script, keys: Sequence[str], *args: Argument) -> Any:
         """One Lua call. Raises `StorageUnavailable`."""
+        (answer,) = await self.run_all((script, keys, args))
+        return answer
+
+    async def run_all(self, *calls: Call) -> list[Any]:
+        """Lua calls in their order, in one round trip (a cluster, where they go to several servers, takes one
+        each). Together they are no transaction. Raises `StorageUnavailable`.
+        """
         try:
             try:
-                return await self.client.evalsha(script.sha, len(keys), *keys, *args)
+                return await self._send("EVALSHA", calls)
             except redis.exceptions.NoScriptError:
-                return await self.client.eval(script.text, len(keys), *keys, *args)
+                return await self._send("EVAL", calls)  # again from the first: each may be repeated
         except (redis.exceptions.RedisError, OSError) as error:
             raise _unavailable(error) from error
+
+    async def _send(self, command: str, calls: Sequence[Call]) -> list[Any]:
+        commands = [
+            (command, script.sha if command == "EVALSHA" else script.text, len(keys), *keys, *args)
+            for script, keys, args in calls
+        ]
+        if len(commands) == 1 or isinstance(self.client, RedisCluster):
+            return [await self.client.execute_command(*each) for each in commands]
+        pipeline = self.client.pipeline(transaction=False)
+        for each in commands:
+            pipeline.execute_command(*each)
+        return list(await pipeline.execute())
 
     async def do(self, *command: Argument) -> Any:
         """One plain command that reads, or that may be repeated. Raises `StorageUnavailable`."""

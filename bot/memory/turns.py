@@ -15,11 +15,12 @@ from typing import Any, Literal
 import orjson
 
 from bot import keys
-from bot.memory.store import Script, Store
+from bot.memory.store import Call, Script, Store
 from bot.messages import Conversation, IncomingMessage, Person, Place
 from inference.prompt import Exchange, Said
 
 Accepted = Literal["taken", "seen", "full", "slow", "quiet"]
+Entry = str | None  # a conversation's place in the index of what waits
 
 LEASE_SECONDS = 10.0
 KEPT_TURNS = 1000  # complete turns of a conversation that stay in Redis
@@ -273,10 +274,11 @@ return 1
 """
 )
 
+_ENTRY = Script("return redis.call('ZSCORE', KEYS[1], ARGV[1])")
+
 _IDLE = Script(
     """
-local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if score and tonumber(score) == tonumber(ARGV[2]) then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return 0
 """
 )
@@ -322,9 +324,8 @@ class Turns:
         body = orjson.dumps(item).decode()
         # The same for redis-py's own second try, another one for a delivery of the platform.
         token = keys.digest(body, self._owner, str(id(message)))
-        # The index first: a crash in between leaves an entry without work, never work without an entry.
-        await self._index(conversation)
-        answer: Accepted = await self._store.run(
+        index = self._index(conversation)
+        accept = (
             _ACCEPT,
             [
                 keys.seen(place, message.id),
@@ -333,28 +334,30 @@ class Turns:
                 keys.rate(place, message.person.id),
                 keys.of_place(place, "place"),
             ],
-            *(token, body, self._keep, self._inbox, self._rate),
+            (token, body, self._keep, self._inbox, self._rate),
         )
-        if answer == "taken":
-            # Again: a worker that just found the inbox empty may have taken the entry away.
-            await self._index(conversation)
+        # The index first: a crash in between leaves an entry without work, never work without an entry. And
+        # again after it: a worker that just found the inbox empty may have taken the entry away.
+        answer: Accepted
+        _, answer, _ = await self._store.run_all(index, accept, index)
         return answer
 
-    async def claim(self, conversation: Conversation) -> Claim | Busy | None:
-        """The conversation for this process; `Busy` if another has it; None if there is nothing to do."""
-        k = self._keys(conversation)
-        answer: list[Any] = await self._store.run(
-            _CLAIM,
-            [k["inbox"], k["meta"], k["turns"], k["outbox"]],
-            self._owner,
-            int(LEASE_SECONDS * 1000),
-            self._keep,
+    async def claim(self, conversation: Conversation) -> tuple[Claim | Busy | None, Entry]:
+        """The conversation for this process; `Busy` if another has it; None if there is nothing to do.
+
+        With it the index's entry as it was before the look, for `idle`.
+        """
+        k, place = self._keys(conversation), conversation.place
+        member = keys.write_place(place, conversation.character)
+        claim_keys = [k["inbox"], k["meta"], k["turns"], k["outbox"]]
+        entry, (fence, *rest) = await self._store.run_all(
+            (_ENTRY, [keys.ready(place.platform, place.account)], (member,)),
+            (_CLAIM, claim_keys, (self._owner, int(LEASE_SECONDS * 1000), self._keep)),
         )
-        fence, *rest = answer
         if not fence:
-            return Busy(rest[0] / 1000) if rest[0] else None
+            return (Busy(rest[0] / 1000) if rest[0] else None), entry
         inbox, start, window, outbox, drafts = rest
-        return Claim(
+        claim = Claim(
             conversation,
             fence,
             tuple(Item(**orjson.loads(raw)) for raw in inbox),
@@ -363,6 +366,7 @@ class Turns:
             tuple(Delivery(**orjson.loads(raw)) for raw in outbox),
             orjson.loads(drafts),
         )
+        return claim, entry
 
     async def renew(self, claim: Claim) -> None:
         """Hold the lease for longer. Raises `StaleFence`."""
@@ -464,17 +468,7 @@ class Turns:
         )
         return [Conversation(place, more[0]) for place, more in map(keys.read_place, members)]
 
-    async def entry(self, conversation: Conversation) -> float | None:
-        """The index's entry as it is now; give it to `idle` after a look at the conversation."""
-        place = conversation.place
-        score: float | None = await self._store.do(
-            "ZSCORE",
-            keys.ready(place.platform, place.account),
-            keys.write_place(place, conversation.character),
-        )
-        return score
-
-    async def idle(self, conversation: Conversation, entry: float | None) -> None:
+    async def idle(self, conversation: Conversation, entry: Entry) -> None:
         """Take the conversation out of the index, unless something came since `entry` was read."""
         if entry is not None:
             place = conversation.place
@@ -488,12 +482,12 @@ class Turns:
         )
         return [keys.read_place(member)[0] for member in members]
 
-    async def _index(self, conversation: Conversation) -> None:
+    def _index(self, conversation: Conversation) -> Call:
         place = conversation.place
-        await self._store.run(
+        return (
             _INDEX,
             [keys.ready(place.platform, place.account), keys.places(place.platform, place.account)],
-            *(keys.write_place(place, conversation.character), keys.write_place(place), self._keep),
+            (keys.write_place(place, conversation.character), keys.write_place(place), self._keep),
         )
 
     @staticmethod

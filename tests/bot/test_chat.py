@@ -12,6 +12,7 @@ from bot.messages import Conversation, Place
 from tests.bot.conftest import Talking
 from tests.fakes.gateway import ANNA, BEN, PaperGateway, Talk
 from tests.fakes.model import FakeModel
+import itertools
 
 
 async def test_a_message_is_answered_by_her_newest_version(talking: Talking, model: FakeModel) -> None:
@@ -333,7 +334,7 @@ async def test_a_streamed_reply_grows_in_one_message(talking: Talking, model: Fa
         await talk.say("hello")
     texts = [part.text for part in talk.gateway.parts]
     assert len(texts) > 3
-    assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
     assert [part.edits for part in talk.gateway.parts] == [None, *["m1"] * (len(texts) - 1)]
     assert [part.final for part in talk.gateway.parts].count(True) == 1
     assert len(talk.gateway.shown) == 1

@@ -28,7 +28,7 @@ async def take(turns: Turns, number: int | str) -> str:
 
 
 async def claimed(turns: Turns) -> Claim:
-    claim = await turns.claim(HERE)
+    claim, _ = await turns.claim(HERE)
     assert isinstance(claim, Claim), claim
     return claim
 
@@ -68,7 +68,7 @@ async def test_one_process_at_a_time(machine: Machine) -> None:
     a, b = machine("a"), machine("b")
     await take(a, 1)
     first = await claimed(a)
-    busy = await b.claim(HERE)
+    busy, _ = await b.claim(HERE)
     assert isinstance(busy, Busy)
     assert 0 < busy.seconds <= 10
     await a.release(first)
@@ -76,7 +76,7 @@ async def test_one_process_at_a_time(machine: Machine) -> None:
 
 
 async def test_nothing_to_do(machine: Machine) -> None:
-    assert await machine("a").claim(HERE) is None
+    assert (await machine("a").claim(HERE))[0] is None
 
 
 async def test_a_stale_fence_writes_nothing(
@@ -145,12 +145,12 @@ async def test_the_index_finds_what_was_left_and_forgets_what_is_done(machine: M
     assert await turns.waiting("paper", "bot", 0) == [HERE]
     assert await turns.waiting("paper", "bot", 60) == []
     assert await turns.waiting("paper", "other", 0) == []
-    entry = await turns.entry(HERE)
+    _, entry = await turns.claim(HERE)
     await asyncio.sleep(0.002)
     await take(turns, 2)  # comes between the look and the removal
     await turns.idle(HERE, entry)
     assert await turns.waiting("paper", "bot", 0) == [HERE]
-    await turns.idle(HERE, await turns.entry(HERE))
+    await turns.idle(HERE, (await turns.claim(HERE))[1])
     assert await turns.waiting("paper", "bot", 0) == []
     assert await turns.active_places("paper", "bot", 60) == [HERE.place]
 
@@ -179,7 +179,7 @@ async def test_many_writers_lose_nothing(machine: Machine) -> None:
             while await take(turns, text) != "taken":
                 await asyncio.sleep(0.01)
             while True:
-                claim = await turns.claim(HERE)
+                claim, _ = await turns.claim(HERE)
                 if claim is None:
                     break
                 if isinstance(claim, Busy):

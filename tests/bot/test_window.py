@@ -6,6 +6,7 @@ from bot.memory.window import fit
 from dataset_builder.schema import Message
 from tests.bot.conftest import Talking
 from tests.fakes.model import FakeModel
+import itertools
 
 
 def write(turns: int) -> object:
@@ -39,7 +40,7 @@ async def test_the_prompt_never_outgrows_the_model_and_its_start_rarely_moves(
             await talk.say(f"message number {number} with some words in it")
     starts = [body["messages"][1]["content"] for body in model.requests]
     lengths = [len(body["messages"]) for body in model.requests]
-    moves = sum(before != after for before, after in zip(starts, starts[1:], strict=False))
+    moves = sum(before != after for before, after in itertools.pairwise(starts))
     assert 1 <= moves <= 8
     assert max(lengths) < 60
     assert all(body["messages"][0] == model.requests[0]["messages"][0] for body in model.requests)
