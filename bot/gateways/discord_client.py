@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 
 class DiscordClient(discord.Client):
-    """One login. It asks for no privileged intent: Discord then shows direct messages, commands, and what is said
-    in servers where the bot is mentioned."""
+    """One login. It asks for no privileged intent: of what is said in servers Discord then shows only that which
+    mentions the bot, beside direct messages and commands."""
 
     def __init__(self, gateway: "DiscordGateway", chat: "ChatService", trace: aiohttp.TraceConfig) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class DiscordClient(discord.Client):
         self.ready = False
         self.chat = chat
         self._gateway = gateway
-        self._tree = _commands(self)
+        self.tree = _commands(self)
         self._orders: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[tuple[int, int, str], Reaction] = OrderedDict()  # message, person, emoji
         self._told: OrderedDict[tuple[int, int], bool] = OrderedDict()  # channel, person
@@ -70,9 +70,9 @@ class DiscordClient(discord.Client):
         try:
             # Raw: discord.py 2.7.1's own AppCommand misreads contexts and integration types by one bit.
             known = await self.http.get_global_commands(self.application_id or 0)
-            ours = [command.to_dict(self._tree) for command in self._tree.get_commands()]
+            ours = [command.to_dict(self.tree) for command in self.tree.get_commands()]
             if _shape(known) != _shape(ours):
-                await self._tree.sync()  # only when they changed: Discord limits it by the day
+                await self.tree.sync()  # only when they changed: Discord limits it by the day
         except (discord.HTTPException, app_commands.AppCommandError) as error:
             log.warning("the slash commands could not be registered: %s", error)
 
@@ -254,7 +254,8 @@ class DiscordClient(discord.Client):
     async def command(self, interaction: Interaction, text: str) -> None:
         if not await self._acknowledge(interaction):
             return
-        here = interaction.is_guild_integration() if interaction.guild_id else interaction.context.dm_channel
+        guild = interaction.guild_id
+        here = self.get_guild(guild) is not None if guild else interaction.context.dm_channel
         if not here:  # who installed the app may use it anywhere, but only its commands
             await self._answer(interaction, _say("elsewhere", interaction))
         elif text == "/forget":

@@ -599,9 +599,10 @@ async def test_forgetting_is_asked_for_twice_and_survives_a_restart(discord, cha
 
 
 async def test_where_she_is_not_she_says_so(discord, chat, gateway, world):
-    elsewhere = discord.add_group_dm(world.alice, world.bob)
-    slash = await discord.slash("character", None, world.bob, elsewhere)
-    assert "我不在这个频道里" in (await slash.answer()).content
+    foreign = discord.add_channel(discord.foreign_guild())
+    for elsewhere in (discord.add_group_dm(world.alice, world.bob), foreign):
+        slash = await discord.slash("character", None, world.bob, elsewhere)
+        assert "我不在这个频道里" in (await slash.answer()).content
     assert chat.heard == []
 
 

@@ -75,7 +75,7 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
             serving = asyncio.create_task(gateway.run(chat, stop))
             try:
                 async with asyncio.timeout(10):
-                    while not gateway.accounts():  # noqa: ASYNC110  # it has no event to wait for
+                    while not gateway.accounts():  # it has no event
                         await asyncio.sleep(0.01)
                 yield World(discord, room, alice, bob, chat, gateway)
                 await chat.drain()
@@ -88,7 +88,7 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
 
 async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
-        while not await true():  # noqa: ASYNC110  # what is waited for is not announced
+        while not await true():  # what is waited for is not announced
             await asyncio.sleep(0.01)
 
 

@@ -101,7 +101,7 @@ class Interaction:
             "context": 0 if guild else 1 if self.channel.type == DM else 2,
             "authorizing_integration_owners": {"0": str(guild.id) if guild else "0"},
         }
-        if self.channel.type == GROUP_DM:
+        if self.channel.type == GROUP_DM or (guild and guild not in self.discord.guilds):
             body["authorizing_integration_owners"] = {"1": str(self.user.id)}
         if self.message is not None:
             body["message"] = self.message.json(bot)
@@ -172,13 +172,13 @@ class FakeDiscord:
             "owner": self.owner.json(),
             "team": None,
             "redirect_uris": [],
-            "summary": "",
             "interactions_endpoint_url": None,
             "role_connections_verification_url": None,
-            "hook": True,
             "integration_types_config": {"0": {}, "1": {}},
             "approximate_guild_count": len(self.guilds),
             "approximate_user_install_count": 0,
+            "approximate_user_authorization_count": 0,
+            "eligible_oauth2_scopes": [],
             "explicit_content_filter": 0,
             "rpc_origins": [],
         }
@@ -243,8 +243,12 @@ class FakeDiscord:
 
     def add_guild(self, name: str = "Library") -> Guild:
         """Before the bot connects: it learns its guilds when it identifies."""
-        self.guilds.append(guild := Guild(snowflake(), name, self.owner, snowflake()))
+        self.guilds.append(guild := self.foreign_guild(name))
         return guild
+
+    def foreign_guild(self, name: str = "Elsewhere") -> Guild:
+        """Where the bot is not; people who installed the app for themselves may use its commands there."""
+        return Guild(snowflake(), name, self.owner, snowflake())
 
     def _add(self, channel: Channel) -> Channel:
         self.channels[channel.id] = channel

@@ -290,16 +290,20 @@ class FakeRest:
 
     @staticmethod
     def _components(body: Json) -> list[Json]:
-        """Components come back with ids of their own."""
-        rows = body.get("components") or []
+        """Components come back with numbers of their own, and without what is null."""
         numbers = iter(range(1, 100))
+
+        def kept(part: Json) -> Json:
+            inner = {key: kept(value) if isinstance(value, dict) else value for key, value in part.items()}
+            return {key: value for key, value in inner.items() if value is not None}
+
         return [
             row
             | {
                 "id": next(numbers),
-                "components": [each | {"id": next(numbers)} for each in row["components"]],
+                "components": [kept(each) | {"id": next(numbers)} for each in row["components"]],
             }
-            for row in rows
+            for row in body.get("components") or []
         ]
 
     async def create(self, request: web.Request) -> web.Response:
