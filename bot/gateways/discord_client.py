@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 
 class DiscordClient(discord.Client):
-    """One login. It asks for no privileged intent: of what is said in servers Discord then shows only that which
-    mentions the bot, beside direct messages and commands."""
+    """One login. It asks for no privileged intent: of what is said in servers Discord then shows only what
+    mentions the bot; direct messages and commands are always shown."""
 
     def __init__(self, gateway: "DiscordGateway", chat: "ChatService", trace: aiohttp.TraceConfig) -> None:
         super().__init__(
