@@ -1,5 +1,6 @@
 """The adapters of this repository, heard: each speaks as herself, in her language, unlike the base."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from inference.settings import InferenceSettings
 pytestmark = pytest.mark.slow
 
 OURS = Path(__file__).parents[2] / "characters"
-# None of these stands in the dialogues that the adapters were trained on.
 ASKED = {
     "maeve": (
         "Hello there, I have never called before",
@@ -93,6 +93,12 @@ def voices(request: pytest.FixtureRequest) -> Voices:
         else:
             model = PeftModel.from_pretrained(model, folder, adapter_name=name)
     return Voices(base.id, tokenizer, model.eval())
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_none_of_the_questions_was_trained_on(name: str) -> None:
+    dialogues = (OURS / name / "dialogues.jsonl").read_text(encoding="utf-8")
+    assert not [asked for asked in ASKED[name] if json.dumps(asked, ensure_ascii=False) in dialogues]
 
 
 def test_each_speaks_as_herself(voices: Voices) -> None:
