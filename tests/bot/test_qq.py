@@ -824,6 +824,7 @@ async def test_stop_says_goodbye_and_waits_for_an_answer_under_way() -> None:
         sending = asyncio.create_task(house.gateway.send(part("last words")))
         shown = await qq.wait_reply()
         house.stop.set()
+        await asyncio.sleep(0.2)
         call = next(call for call in qq.calls if call["action"] == "send_group_msg")
         await qq._respond(call, {"message_id": shown.id})
         assert await sending == str(shown.id)
