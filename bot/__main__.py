@@ -107,6 +107,7 @@ def _configure_logging(settings: BotSettings, *, quiet: bool) -> None:
     )
     for chatty in ("httpx", "httpx2", "httpcore2", "openai", "hypercorn", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("discord.client").setLevel(logging.ERROR)  # it warns at each start that it cannot speak
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ async def run(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, asked.set)
     try:
+        _refuse_double_service(gateways)
         async with chat_service(settings, gateways) as chat, asyncio.TaskGroup() as group:
             serving = [
                 group.create_task(gateway.run(chat, stop), name=f"gateway {gateway.platform}")
@@ -130,6 +131,17 @@ async def run(
             stop.set()
     except* BotError as errors:
         raise errors.exceptions[0] from errors
+
+
+def _refuse_double_service(gateways: Sequence[Gateway]) -> None:
+    """Two ways to one platform would answer everybody twice. Raises `ConfigurationError`."""
+    for gateway in gateways:
+        elsewhere = {other.platform for other in gateways if other is not gateway}
+        if twice := elsewhere & getattr(gateway, "also_serves", frozenset()):
+            raise ConfigurationError(
+                f"`{gateway.platform}` has an adapter for {', '.join(sorted(twice))}, which is served already: "
+                "people would be answered twice; take it out of `CHATNVL_NONEBOT__ADAPTERS`"
+            )
 
 
 def find_characters(settings: BotSettings) -> tuple[dict[str, Character], str]:

@@ -116,7 +116,7 @@ class ChatService:
 
     def connected(self, platform: str, account: str) -> None:
         """An account can send (again): what waits for it goes out."""
-        log.info("%s: `%s` is connected", platform, account)
+        log.debug("%s: `%s` is connected", platform, account)
         self._worker.nudge()
 
     async def drain(self) -> None:

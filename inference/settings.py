@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from inference.errors import InferenceError
@@ -28,7 +28,7 @@ class ServeSettings(BaseModel):
     """Tokens that a prompt and its reply may have together; less if the model has less."""
     spare_slots: Annotated[int, Field(ge=0, le=256)] = 4
     """How many adapters may be added while running before the server restarts itself with more room."""
-    max_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
+    max_rank: Annotated[Literal[8, 16, 32, 64, 128, 256, 320, 512], BeforeValidator(int)] = 64
     """The largest LoRA rank that is accepted. The server is started with what the adapters need."""
     kv_cache_gib: Annotated[int, Field(ge=1)] = 1
     """GiB of memory for what conversations have read (on a CPU; on a GPU vLLM takes what is free)."""
@@ -58,9 +58,9 @@ class InferenceSettings(BaseSettings):
     model: Annotated[str, Field(min_length=1)] = DEFAULT_MODEL
     """The base: `qwen2.5-coder-0.5b` or `smollm2-135m` (both come in packages), a folder, or a hub name."""
     characters: Path = Path("characters")
-    """Where the characters live, a folder each."""
+    """The folder with one folder a character."""
     data: Path = Path("data")
-    """What this installation writes: logs, and the model server's address and key for the bot."""
+    """Where the memory, the logs and the model server's address are kept."""
     cache: Path | None = None
     """Where prepared models are kept; unset: `chatnvl` in the user's cache folder."""
     serve: ServeSettings = ServeSettings()

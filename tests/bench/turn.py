@@ -98,7 +98,9 @@ async def ours(base_url: str, key: str, turns: int, stream_every: float | None) 
         gateway = FirstWord(stream_every=stream_every)
         async with app.chat_service(settings, [gateway]) as chat:
             firsts, cpus = [], []
-            for talk in range(turns // 10 + 1):  # conversations of 20 + 10 turns: 40 to 60 messages of history
+            for talk in range(
+                turns // 10 + 1
+            ):  # conversations of 20 + 10 turns: 40 to 60 messages of history
                 place = Place("paper", "bot", "private", f"p{talk}")
                 for number in range(HISTORY // 2 + 10):
                     text = f"message number {number} of some words"
@@ -135,7 +137,9 @@ def start_and_memory() -> tuple[float, float]:
         free.close()
         environment = os.environ | {"CHATNVL_DATA": folder, "CHATNVL_WEB__PORT": str(port)}
         began = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "bot"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+        )
         try:
             while True:
                 try:
@@ -155,7 +159,9 @@ def start_and_memory() -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=200, help="turns to measure (default: 200)")
     turns = parser.parse_args().turns
     context = multiprocessing.get_context("spawn")
@@ -172,7 +178,9 @@ def main() -> None:
         streamed, streamed_firsts = await ours(base_url, key, turns, 0.03)
         print(f"CPU a turn, openai's create     {theirs:6.2f} ms   (the model's stream alone)")
         print(f"CPU a turn, ours, whole         {mine:6.2f} ms   (at most 4)   ratio {mine / theirs:.2f}")
-        print(f"CPU a turn, ours, streamed      {streamed:6.2f} ms                 ratio {streamed / theirs:.2f}")
+        print(
+            f"CPU a turn, ours, streamed      {streamed:6.2f} ms                 ratio {streamed / theirs:.2f}"
+        )
         direct, added = await first_word(base_url, key, statistics.median(streamed_firsts))
         print(f"first word, the stream alone    {direct:6.2f} ms p50 (our client, same messages)")
         print(f"first word, a whole turn        {direct + added:6.2f} ms p50")
@@ -184,7 +192,9 @@ def main() -> None:
     seconds, rss = start_and_memory()
     print(f"start until the page answers    {seconds:6.2f} s    (at most 2, without the model)")
     print(f"resident memory of the bot      {rss:6.0f} MB   (at most 120)")
-    print(f"peak of this benchmark          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB")
+    print(
+        f"peak of this benchmark          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB"
+    )
 
 
 async def first_word(base_url: str, key: str, whole: float) -> tuple[float, float]:
