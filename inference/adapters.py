@@ -2,10 +2,9 @@
 
 A version is a folder `characters/<id>/adapters/<base id>/v<n>/` with PEFT's `adapter_config.json` and
 `adapter_model.safetensors`, and our `version.json`. It never changes: new weights are a new version, since
-vLLM answers
-from what it cached for the old ones. Everything is checked before the server sees it, because vLLM checks
-little: it
-takes not-a-numbers and answers nothing, and takes an adapter of another model and answers nonsense.
+vLLM answers from what it cached for the old ones. Everything is checked before the server sees it, because
+vLLM checks little: it takes not-a-numbers and answers nothing, and takes an adapter of another model and
+answers nonsense.
 """
 
 import json

@@ -1,8 +1,7 @@
 """One GGUF file -> a folder of bfloat16 safetensors with tokenizer and chat template, by transformers.
 
-Run as a program of its own (`python -m inference.dequantise FILE FOLDER`), so that the gigabytes it needs
-are given
-back when it ends.
+Run as a program of its own (`python -m inference.dequantise FILE FOLDER`), so that the gigabytes that it
+needs are given back when it ends.
 """
 
 import sys

@@ -1,9 +1,8 @@
 """Stands in front of vLLM's routes: only ours, only with the key, only fields that are known to be harmless.
 
 vLLM checks its key below `/v1` only: `/adapters` loads any local folder and `/invocations` answers without
-one, and a
-request with `prompt_logprobs` next to an adapter ends the engine for everybody. vLLM takes this class by
-`--middleware`.
+one. And a request with `prompt_logprobs` next to an adapter ends the engine for everybody. vLLM takes this
+class by `--middleware`.
 """
 
 import hmac

