@@ -10,7 +10,7 @@ the keys of one place (`bot.keys`), takes its time from the server, and may be r
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 

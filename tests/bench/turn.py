@@ -2,10 +2,10 @@
 
     python -m tests.bench.turn [--turns 200]
 
-The model is a server in another process that streams 60 chunks at once, so what is measured is our own work: CPU of
-this process a turn with a history of 40 messages, time added before the first word, start and memory.
-The peer is `openai.AsyncOpenAI().chat.completions.create(stream=True)`, read to its end, with the same messages and
-without any memory, lock, ledger or platform.
+The model is a server in another process that streams 60 chunks at once, so what is measured is our own work:
+CPU of this process a turn with a history of 40 messages, time added before the first word, start and memory.
+The peer is `openai.AsyncOpenAI().chat.completions.create(stream=True)`, read to its end, with the same
+messages and without any memory, lock, ledger or platform.
 """
 
 import argparse
@@ -128,7 +128,8 @@ async def valkey() -> AsyncIterator[float]:
 
 
 def start_and_memory() -> tuple[float, float]:
-    """Seconds until the page answers and the bot's resident megabytes then: `python -m bot`, the page alone."""
+    """Seconds until the page answers and the bot's resident megabytes then: `python -m bot`, the page alone.
+    """
     import socket
     import urllib.request
 
@@ -174,7 +175,7 @@ def main() -> None:
         async with valkey() as first, valkey() as second:
             print(f"embedded store ready            {first:6.0f} ms, {second:.0f} ms again   (at most 300)")
         theirs, their_firsts = await peer(base_url, key, turns)
-        mine, my_firsts = await ours(base_url, key, turns, None)
+        mine, _my_firsts = await ours(base_url, key, turns, None)
         streamed, streamed_firsts = await ours(base_url, key, turns, 0.03)
         print(f"CPU a turn, openai's create     {theirs:6.2f} ms   (the model's stream alone)")
         print(f"CPU a turn, ours, whole         {mine:6.2f} ms   (at most 4)   ratio {mine / theirs:.2f}")
