@@ -1,6 +1,6 @@
 """What the page is made of, and who may open it: files, pictures of the characters, cookies, the token.
 
-A visitor is a random number in a cookie. Nothing else tells her from others: it is long, and no script reads it.
+A visitor is a random number in a cookie. Nothing else tells her from others, so no script can read it.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quart import Quart, Response, abort, jsonify, request, send_file, send_from_directory, websocket
+from quart import Quart, Response, abort, jsonify, request, websocket
 
 from bot.gateways import listen
 from inference.characters import Character
@@ -22,6 +22,15 @@ KEY = "chatnvl_key"
 _VISITOR_FORM = re.compile(r"[0-9a-f]{32}")
 _YEAR = 365 * 86_400
 _BACKGROUNDS = ("background.svg", "background.webp", "background.jpg", "background.png")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+}
 _OPEN_TO_ALL = frozenset({"index", "enter", "health", "files"})  # the door, and files anybody may read
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -49,7 +58,7 @@ class Page:
         app.add_url_rule("/", "index", self._index)
         app.add_url_rule("/enter", "enter", self._enter, methods=["POST"])
         app.add_url_rule("/health", "health", self._health)
-        app.add_url_rule("/static/<path:name>", "files", self._file)
+        app.add_url_rule("/static/<name>", "files", self._file)
         app.add_url_rule("/characters", "characters", self._list)
         app.add_url_rule("/portraits/<character>.png", "portrait", self._portrait)
         app.add_url_rule("/backgrounds/<character>", "background", self._background)
@@ -79,7 +88,7 @@ class Page:
             abort(401)
 
     def _check_host(self, host: str) -> None:
-        """Without a token only this machine may come in, and under no name that a stranger made point to it."""
+        """Without a token only this machine may come in, and not by a name that points to it."""
         name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
         if self._token is None and not listen.is_loopback(name):
             abort(403, "Set a token to open this page under another name than localhost.")
@@ -109,9 +118,7 @@ class Page:
             return self._let_in(given) or await _door(wrong=True)
         if not self._known(request.cookies):
             return await _door(wrong=False)
-        response = await send_file(STATIC / "index.html")
-        response.cache_control.no_cache = True
-        return response
+        return await _content(STATIC / "index.html")
 
     async def _enter(self) -> Response:
         form = await request.form
@@ -121,19 +128,18 @@ class Page:
         return {"ok": True}
 
     async def _file(self, name: str) -> Response:
-        response = await send_from_directory(STATIC, name)
-        response.cache_control.no_cache = (
-            True  # asked each time and answered 304, so a new release is seen at once
-        )
-        return response
+        path = STATIC / name
+        if path not in STATIC.iterdir():
+            abort(404)
+        return await _content(path)
 
     async def _list(self) -> Response:
         """The page asks for this first, so here a new visitor gets her number.
 
-        Not with the page itself: a link on another site opens it without the cookie she has, which would be lost.
+        Not with the page itself: a link on another site opens it without the cookie she has.
         """
         response = jsonify([_describe(character) for character in self._characters.values()])
-        response.cache_control.no_store = True
+        _cached(response, "no-store")
         if _visitor(request.cookies) is None:
             _set_cookie(response, VISITOR, secrets.token_hex(16), "Strict")
         return response
@@ -178,14 +184,21 @@ def _address(url: str, path: Path | None) -> str | None:
 async def _picture(path: Path | None) -> Response:
     if path is None or not path.is_file():
         abort(404)
-    response = await send_file(path)
+    response = await _content(path)
     response.headers["Content-Security-Policy"] = _PICTURE_POLICY
-    if "v" in request.args:
-        response.cache_control.no_cache = None
-        response.cache_control.private = True
-        response.cache_control.max_age = _YEAR
-        response.cache_control.immutable = True
-    return response
+    return _cached(response, f"private, max-age={_YEAR}, immutable") if "v" in request.args else response
+
+
+async def _content(path: Path) -> Response:
+    """A file, asked for each time and answered 304 when it is the same: a new release is seen at once.
+
+    Not by Quart's `send_file`: it leaves the file open when a browser goes away in the middle.
+    """
+    data = path.read_bytes()
+    response = Response(data, content_type=_TYPES[path.suffix])
+    response.set_etag(hashlib.sha256(data).hexdigest()[:20])
+    await response.make_conditional(request)
+    return _cached(response, "no-cache")
 
 
 async def _door(*, wrong: bool) -> Response:
@@ -194,7 +207,11 @@ async def _door(*, wrong: bool) -> Response:
     if wrong:
         html = html.replace("<body>", "<body class=wrong>")
     response = Response(html, 401, content_type="text/html; charset=utf-8")
-    response.cache_control.no_store = True
+    return _cached(response, "no-store")
+
+
+def _cached(response: Response, how: str) -> Response:
+    response.headers["Cache-Control"] = how
     return response
 
 

@@ -3,7 +3,7 @@
 Its WebSocket, `/chat`, carries JSON objects, one a frame, of at most 64 KiB. From the page:
 
     {type: "hello", character?, language?}       first, and to change whom one talks to; a history comes back
-    {type: "say", id, character, text}           `id` is the page's, random; said again with it, it is taken once
+    {type: "say", id, character, text}           `id` is random, the page's; said twice, it is taken once
     {type: "vote", reply, vote: "up"|"down", added}
     {type: "regenerate", reply}                  another answer instead of the last one
     {type: "command", text, character}           what a button does: "/reset", "/forget yes"
@@ -16,10 +16,10 @@ and to it:
     {type: "taken", id}                          a message is safe: it will be answered
     {type: "said", id, character, text, time}    a message of this visitor, from another of her tabs
     {type: "part", reply, index, text, final, last, version, character, answers}
-                                                 a reply as it grows: each time the part's whole text; `answers`:
-                                                 the message's id (an older reply to the same one is replaced)
+                                                 a reply as it grows, each time the whole part; `answers`: the
+                                                 message's id (an older reply to it is replaced)
     {type: "typing", on}                         she is thinking
-    {type: "vote", reply, vote, added, counted}  a vote of this visitor, in whichever tab; `counted` false: refused
+    {type: "vote", reply, vote, added, counted}  a vote of this visitor, in any tab; refused if not `counted`
     {type: "notice", text, id?, reply?, answers?}
                                                  `id`: instead of "taken"; `reply`: it cannot be said again
     {type: "character", character}               a command changed whom one talks to
@@ -191,7 +191,7 @@ class WebGateway:
         await listen.serve(self._page.app, listener, lambda: self._closing(stop))
 
     async def send(self, part: Part) -> str:
-        """Show it in every open tab. With none nothing is lost: the page asks for the history when it opens."""
+        """Show it in every open tab. With none nothing is lost: a page that opens asks for the history."""
         if part.reply:
             self._tell(
                 part.place,
