@@ -19,20 +19,21 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference.adapters import AdapterCheck, AdapterVersion, version_folders
+from inference.adapters import AdapterCheck, AdapterVersion
 from inference.base import Base
 from inference.characters import parse_served_name
-from inference.errors import AdapterError, InferenceError, InferenceUnavailable
+from inference.errors import InferenceError, InferenceUnavailable
 from inference.processes import end, start_server, sweep
 from inference.progress import progress, say
 from inference.settings import InferenceSettings, WrongSetting
 from inference.vllm import Launch, find_vllm, rank_for
+from inference.watch import AdapterWatch
 
 ENDPOINT_FILE = "inference.json"  # where the client looks for address and key
 LOG_LIMIT = 20 * 2**20
 WATCH_EVERY = 2.0  # seconds between two looks for new adapters
 STABLE_AFTER = 60.0  # seconds of serving after which an end counts as the first one again
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 15.0
 ATTEMPTS = 3  # starts without ever becoming ready, then there is no use in going on
 
 
@@ -95,17 +96,11 @@ class ModelServer:
         self.engine = engine
         self.port = port
         self.key = secrets.token_urlsafe(32)
-        self.check = AdapterCheck(base, settings.serve.max_rank)
+        check = AdapterCheck(base, settings.serve.max_rank)
+        self.adapters = AdapterWatch(settings.characters, check)
         self.log = settings.data / "logs" / engine.log
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
-        self._accepted: dict[
-            str, AdapterVersion
-        ] = {}  # by served name; a name keeps its weights while we run
-        self._seen: dict[Path, object] = {}  # folder -> its files as they were when it was last judged
-        self._settling: dict[
-            Path, object
-        ] = {}  # folder -> its files at the last look: is it still being copied?
         self._launch: Launch | None = None
         self._loaded = 0  # adapters that this start of the server has been given
 
@@ -198,8 +193,8 @@ class ModelServer:
 
     async def _start(self, *, with_adapters: bool) -> asyncio.subprocess.Process:
         """Starts the server; after a failure without adapters, to load them singly and learn which it was."""
-        await asyncio.to_thread(self._scan)
-        adapters = tuple(self._accepted.values())
+        await asyncio.to_thread(self.adapters.scan)
+        adapters = tuple(self.adapters.accepted.values())
         at_once = adapters if with_adapters or not self.engine.adds_while_running else ()
         spare = self.settings.serve.spare_slots if self.engine.adds_while_running else 0
         self._launch = Launch(
@@ -231,12 +226,12 @@ class ModelServer:
                     return False
                 advance(0, f"{seconds:.0f} s")
                 await asyncio.sleep(0.3)
-        for adapter in tuple(self._accepted.values()):
+        for adapter in tuple(self.adapters.accepted.values()):
             if adapter not in self._launch.adapters:
                 await self._load(adapter)
         self._write_endpoint()
         seconds = time.monotonic() - began
-        names = ", ".join(f"`{name}`" for name in self._accepted) or "no adapter"
+        names = ", ".join(f"`{name}`" for name in self.adapters.accepted) or "no adapter"
         say(f"{self.engine.name} is ready after {seconds:.1f} s at {self.root}/v1: `{self.base.id}`, {names}")
         self._ready.set()
         return True
@@ -252,7 +247,7 @@ class ModelServer:
                 if died.done():
                     sweep(process)
                     return "died"
-                for adapter in await asyncio.to_thread(self._look):
+                for adapter in await asyncio.to_thread(self.adapters.look):
                     if not self._has_room(adapter):
                         return "restart"
                     await self._load(adapter)
@@ -262,50 +257,6 @@ class ModelServer:
 
     # --- adapters
     # -------------------------------------------------------------------------------------------------
-
-    def _scan(self) -> None:
-        """Judges all folders, before a start."""
-        for folder in version_folders(self.settings.characters, self.base.id):
-            if self._seen.get(folder) != (files := _files(folder)):
-                self._judge(folder, files)
-        for name, adapter in list(self._accepted.items()):
-            if not adapter.folder.is_dir():
-                del self._accepted[name]
-                say(f"`{name}` is not served any more: `{adapter.folder}` is gone")
-
-    def _look(self) -> list[AdapterVersion]:
-        """New good versions, once their files have kept still between two looks."""
-        new = []
-        for folder in version_folders(self.settings.characters, self.base.id):
-            files = _files(folder)
-            if self._seen.get(folder) == files:
-                continue
-            if self._settling.get(folder) != files:
-                self._settling[folder] = files
-                continue
-            self._settling.pop(folder)
-            if (adapter := self._judge(folder, files)) is not None:
-                new.append(adapter)
-        return new
-
-    def _judge(self, folder: Path, files: object) -> AdapterVersion | None:
-        """The version if it is new and good. Says why not, once until its files change."""
-        self._seen[folder] = files
-        served = next((one for one in self._accepted.values() if one.folder == folder.absolute()), None)
-        try:
-            adapter = self.check.check(folder)
-        except AdapterError as error:
-            say(f"refused: {error}" + (f"; `{served.name}` goes on with what was loaded" if served else ""))
-            return None
-        if served is not None:
-            if served.sha256 != adapter.sha256:
-                say(
-                    f"refused: the weights of `{adapter.name}` changed while it is served, and it goes on "
-                    f"with the old ones; put new weights into a new folder, `v{adapter.number + 1}`"
-                )
-            return None
-        self._accepted[adapter.name] = adapter
-        return adapter
 
     def _has_room(self, adapter: AdapterVersion) -> bool:
         launch = self._launch
@@ -320,7 +271,7 @@ class ModelServer:
         try:
             await asyncio.to_thread(self._call, "/v1/load_lora_adapter", body, 120.0)
         except InferenceError as error:
-            self._accepted.pop(adapter.name, None)
+            self.adapters.accepted.pop(adapter.name, None)
             say(f"refused: {self.engine.name} does not load `{adapter.name}`: {error}")
         else:
             say(f"`{adapter.name}` is served; loaded in {(time.monotonic() - began) * 1000:.0f} ms")
@@ -407,13 +358,6 @@ class _Signals:
         ):  # Ctrl-C in a terminal reaches the command by itself
             with contextlib.suppress(ProcessLookupError):
                 self.child.send_signal(number)
-
-
-def _files(folder: Path) -> object:
-    """What would be different if a file in the folder changed."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.iterdir())]
-    return None
 
 
 def _exit_code(code: int) -> int:

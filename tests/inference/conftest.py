@@ -129,9 +129,12 @@ def tiny_base(tmp_path: Path) -> Base:
 # ---------------------------------------------------------------------------------------------------
 
 
-def real_settings(**fields: Any) -> InferenceSettings:
-    """Settings with the machine's prepared models; `CHATNVL_CACHE` and `CHATNVL_MODEL` choose others."""
-    return InferenceSettings(**{"model": os.environ.get("CHATNVL_MODEL", "smollm2-135m")} | fields)
+CACHE = os.environ.get("CHATNVL_CACHE")  # read before the tests take all such variables away
+
+
+def real_settings(model: str = "smollm2-135m") -> InferenceSettings:
+    """Settings with the models that were prepared on this machine."""
+    return InferenceSettings(model=model, cache=Path(CACHE) if CACHE else None)
 
 
 @pytest.fixture(scope="session")
@@ -214,7 +217,7 @@ def start_serve(folder: Path, base: Base, characters: Path, *arguments: str, **e
         "CHATNVL_DATA": str(folder / "data"),
         "CHATNVL_SERVE__PORT": "0",
         "CHATNVL_SERVE__CONTEXT": "2048",
-    }
+    } | ({"CHATNVL_CACHE": CACHE} if CACHE else {})
     with output.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "inference", "serve", *arguments],

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from inference import serve
+from inference import serve, watch
 from inference.__main__ import main
 from inference.base import Base
 from inference.characters import Character, load_character
@@ -83,6 +83,7 @@ class Running:
 def start(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     said: list[str] = []
     monkeypatch.setattr(serve, "say", said.append)
+    monkeypatch.setattr(watch, "say", said.append)
     monkeypatch.setattr(serve, "WATCH_EVERY", 0.05)
     monkeypatch.chdir(Path(__file__).parents[2])  # the fake is found from the checkout
 
@@ -172,6 +173,9 @@ async def test_new_weights_under_a_served_name_are_refused(
         change_weights(adapters / "v1", tiny_base, **{name: ones((16, 8), "float32")})
         await running.heard("put new weights into a new folder, `v2`")
         assert await running.client.served(fresh=True) == ["maeve.v1", "tiny"]
+        os.kill(running.engine_pid(), signal.SIGKILL)  # with it goes the only copy of the old ones
+        await running.heard("is ready", times=2)
+        assert await running.client.served(fresh=True) == ["tiny"], "other weights under a name that was used"
 
 
 async def test_a_dead_server_is_started_again_with_everything(
@@ -195,7 +199,7 @@ async def test_no_room_left_is_a_restart_with_more(start: Any, adapters: Path, t
         await running.heard("is ready")
         for number in (2, 3):
             write_adapter(adapters / f"v{number}", tiny_base, seed=number)
-            await running.until(lambda name=f"maeve.v{number}": name in running.server._accepted)
+            await running.until(lambda name=f"maeve.v{number}": name in running.server.adapters.accepted)
         await running.heard("is ready", times=2)
         assert [launch.slots for launch in engine.launches] == [2, 4]
         assert await running.client.served(fresh=True) == ["maeve.v1", "maeve.v2", "maeve.v3", "tiny"]
