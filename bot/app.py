@@ -6,9 +6,11 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import webbrowser
 from collections.abc import AsyncIterator, Sequence
 from importlib import import_module
+from typing import Protocol, runtime_checkable
 
 from bot.chat import ChatService
 from bot.errors import BotError, ConfigurationError
@@ -107,9 +109,7 @@ async def run(
         gateways = make_gateways(settings)
     asked, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(
-        NotImplementedError
-    ):  # Windows has no signal handlers on the loop; Ctrl-C cancels there
+    with contextlib.suppress(NotImplementedError):  # Windows has none on the loop; there Ctrl-C cancels
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, asked.set)
     try:
@@ -121,16 +121,36 @@ async def run(
             ]
             for task in serving:
                 task.add_done_callback(lambda _: asked.set() if all(one.done() for one in serving) else None)
-            for gateway in gateways:
-                if url := getattr(gateway, "url", None):
-                    log.info("the page is at %s", url)
-                    if open_page:
-                        await asyncio.to_thread(webbrowser.open, url)
+            announcing = [
+                group.create_task(_announce(gateway, open_page))
+                for gateway in gateways
+                if isinstance(gateway, WithPage)
+            ]
             await asked.wait()
+            for task in announcing:
+                task.cancel()
             await chat.drain()  # while the gateways can still send
             stop.set()
     except* BotError as errors:
         raise errors.exceptions[0] from errors
+
+
+@runtime_checkable
+class WithPage(Protocol):
+    """A gateway that people reach with a browser."""
+
+    async def listening(self) -> str:
+        """Its address, as soon as it can be opened."""
+
+
+async def _announce(gateway: WithPage, open_it: bool) -> None:
+    url = await gateway.listening()
+    sys.stdout.write(f"\n  Talk with her at {url}\n  Ctrl-C ends it; what was said is kept.\n\n")
+    sys.stdout.flush()
+    # Without a screen `webbrowser` would start a text browser over our terminal.
+    screen = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if open_it and screen:
+        await asyncio.to_thread(webbrowser.open, url)
 
 
 def _refuse_double_service(gateways: Sequence[Gateway]) -> None:
@@ -139,8 +159,8 @@ def _refuse_double_service(gateways: Sequence[Gateway]) -> None:
         elsewhere = {other.platform for other in gateways if other is not gateway}
         if twice := elsewhere & getattr(gateway, "also_serves", frozenset()):
             raise ConfigurationError(
-                f"`{gateway.platform}` has an adapter for {', '.join(sorted(twice))}, which is served already: "
-                "people would be answered twice; take it out of `CHATNVL_NONEBOT__ADAPTERS`"
+                f"`{gateway.platform}` has an adapter for {', '.join(sorted(twice))}, which is served "
+                "already: people would be answered twice; take it out of `CHATNVL_NONEBOT__ADAPTERS`"
             )
 
 
