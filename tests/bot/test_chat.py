@@ -1,6 +1,7 @@
 """From a message to a reply: what people get, and what is kept."""
 
 import asyncio
+import itertools
 
 import orjson
 import pytest
@@ -12,7 +13,6 @@ from bot.messages import Conversation, Place
 from tests.bot.conftest import Talking
 from tests.fakes.gateway import ANNA, BEN, PaperGateway, Talk
 from tests.fakes.model import FakeModel
-import itertools
 
 
 async def test_a_message_is_answered_by_her_newest_version(talking: Talking, model: FakeModel) -> None:

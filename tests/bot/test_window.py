@@ -1,12 +1,12 @@
 """The window is cut in blocks, and only where the server's tokenizer says so."""
 
+import itertools
 from collections.abc import Sequence
 
 from bot.memory.window import fit
 from dataset_builder.schema import Message
 from tests.bot.conftest import Talking
 from tests.fakes.model import FakeModel
-import itertools
 
 
 def write(turns: int) -> object:
