@@ -13,8 +13,8 @@ from inference.settings import InferenceSettings, WrongSetting
 
 _ABOUT = """\
 Serves the characters: a base model, and a LoRA adapter for each version of each character, under OpenAI's
-routes on
-127.0.0.1. By vLLM, or by llama.cpp where vLLM does not run (Windows, macOS)."""
+routes
+on 127.0.0.1. By vLLM, or by llama.cpp where vLLM does not run (Windows, macOS)."""
 
 _EXAMPLES = """\
 examples:
@@ -25,9 +25,8 @@ examples:
   CHATNVL_MODEL=Qwen/Qwen3-8B python -m inference serve     another base; a folder works too
 
 An adapter version is a folder characters/<id>/adapters/<base>/v<n>/ and is served as <id>.v<n>. Put a new
-one there while
-the server runs, and it is loaded. Settings are environment variables or lines of .env; .env.example
-explains them."""
+one there while the server runs, and it is loaded. Settings are environment variables or lines of .env;
+.env.example explains them."""
 
 
 def parser() -> argparse.ArgumentParser:

