@@ -13,8 +13,7 @@ from inference.settings import InferenceSettings, WrongSetting
 
 _ABOUT = """\
 Serves the characters: a base model, and a LoRA adapter for each version of each character, under OpenAI's
-routes
-on 127.0.0.1. By vLLM, or by llama.cpp where vLLM does not run (Windows, macOS)."""
+routes on 127.0.0.1. By vLLM, or by llama.cpp where vLLM does not run (Windows, macOS)."""
 
 _EXAMPLES = """\
 examples:
