@@ -156,8 +156,9 @@ class Chat {
   }
 
   notice({ text: words, id, reply, answers }) {
-    const letter = id ? this.letters.drop(id) : answers ? this.letters.drop(answers) : null;
-    if (letter && id && !isCommand(letter.text) && !find("text").value) {
+    const letter = id ? this.letters.drop(id) : null;
+    if (answers) this.letters.excuse(answers);
+    if (letter && !isCommand(letter.text) && !find("text").value) {
       find("text").value = letter.text; // it was not taken: say it again with one key
       this.grow();
     }

@@ -23,7 +23,7 @@ export class Conversation {
   }
 
   get waits() {
-    return this.#letters.to(this.character.id).some((letter) => letter.taken);
+    return this.#letters.to(this.character.id).some((letter) => letter.taken && !letter.excused);
   }
 
   load(utterances, after) {
@@ -31,6 +31,7 @@ export class Conversation {
     this.#history = utterances.map((line) => {
       if (!line.reply) {
         answers = line.message;
+        for (const letter of this.#letters.abandoned(line.message)) this.#letters.drop(letter.id);
         this.#letters.drop(line.message);
         return { who: "me", id: line.message, text: line.text, time: line.time, taken: true };
       }
@@ -92,8 +93,11 @@ export class Conversation {
   /** A finished reply becomes history, with the message it answers. */
   #settle(line) {
     this.#live.delete(line.reply);
-    const letter = this.#letters.drop(line.answers);
-    if (letter) this.#history.push({ who: "me", id: letter.id, text: letter.text, time: letter.time, taken: true });
+    for (const letter of [...this.#letters.abandoned(line.answers), this.#letters.get(line.answers)]) {
+      if (!letter) continue;
+      this.#letters.drop(letter.id);
+      this.#history.push({ who: "me", id: letter.id, text: letter.text, time: letter.time, taken: true });
+    }
     this.#put(this.#history, line);
   }
 

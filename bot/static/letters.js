@@ -42,6 +42,22 @@ export class Letters {
     return letter;
   }
 
+  /** The bot said something about it instead of her: it may stay unanswered. */
+  excuse(id) {
+    const letter = this.#all.get(id);
+    if (letter) letter.excused = true;
+    this.#keep();
+  }
+
+  /** Those said before `id` that nobody will answer any more. */
+  abandoned(id) {
+    const all = [...this.#all.values()];
+    const { character } = this.#all.get(id) ?? {};
+    return all.slice(0, all.findIndex((letter) => letter.id === id)).filter(
+      (letter) => letter.excused && letter.character === character,
+    );
+  }
+
   drop(id) {
     const letter = this.#all.get(id);
     if (this.#all.delete(id)) this.#keep();

@@ -17,7 +17,7 @@ Frame = dict[str, Any]
 
 @dataclass
 class Tab:
-    """An open page. `frames` is everything it was told; `next` waits for the first that nobody asked for yet."""
+    """An open page. `frames` is all that it was told; `next` waits for the first not asked for yet."""
 
     socket: ClientConnection
     frames: list[Frame] = field(default_factory=list)
