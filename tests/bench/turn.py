@@ -128,8 +128,7 @@ async def valkey() -> AsyncIterator[float]:
 
 
 def start_and_memory() -> tuple[float, float]:
-    """Seconds until the page answers and the bot's resident megabytes then: `python -m bot`, the page alone.
-    """
+    """Seconds until the page answers, and the resident megabytes then: `python -m bot`, the page alone."""
     import socket
     import urllib.request
 
@@ -180,7 +179,7 @@ def main() -> None:
         print(f"CPU a turn, openai's create     {theirs:6.2f} ms   (the model's stream alone)")
         print(f"CPU a turn, ours, whole         {mine:6.2f} ms   (at most 4)   ratio {mine / theirs:.2f}")
         print(
-            f"CPU a turn, ours, streamed      {streamed:6.2f} ms                 ratio {streamed / theirs:.2f}"
+            f"CPU a turn, ours, streamed      {streamed:6.2f} ms   ratio {streamed / theirs:.2f}"
         )
         direct, added = await first_word(base_url, key, statistics.median(streamed_firsts))
         print(f"first word, the stream alone    {direct:6.2f} ms p50 (our client, same messages)")
@@ -191,7 +190,7 @@ def main() -> None:
     asyncio.run(measure())
     server.terminate()
     seconds, rss = start_and_memory()
-    print(f"start until the page answers    {seconds:6.2f} s    (at most 2, without the model)")
+    print(f"start until the page answers    {seconds:6.2f} s    (at most 2)")
     print(f"resident memory of the bot      {rss:6.0f} MB   (at most 120)")
     print(
         f"peak of this benchmark          {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:6.0f} MB"
