@@ -99,7 +99,10 @@ class Chat {
     }
     this.chosen = character;
     this.unread.delete(character);
-    if (!after) this.rewriting = null;
+    if (!after) {
+      this.rewriting = null;
+      this.stage.fade(false);
+    }
     this.conversation.load(utterances, after);
     this.state("");
     this.dress();
@@ -110,7 +113,8 @@ class Chat {
     this.think(thinking);
     for (const letter of this.letters.pending()) this.post(letter);
     if (fresh && !utterances.length && !localStorage.getItem(MET) && this.cast.length > 1) {
-      this.picker.open(this.cast, character, this.unread);
+      const kin = this.cast.find((each) => each.language === current()); // somebody she can read
+      this.picker.open(this.cast, kin?.id ?? character, this.unread);
     }
     if (utterances.length) localStorage.setItem(MET, "1");
   }

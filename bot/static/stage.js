@@ -13,7 +13,7 @@ export class Stage {
   #before = 0;
   #frame = 0;
   #actions;
-  #you = () => text("you");
+  #thinks = false;
   #character = null;
 
   /** `actions`: vote(line, "up"|"down"), again(line), back() when somebody looks for what was said. */
@@ -62,14 +62,10 @@ export class Stage {
     this.#type();
   }
 
-  /** She is thinking, and has not said a word. */
+  /** Whether she has been asked and has not answered. */
   think(on) {
-    const silent = on && this.#line?.who !== "her";
-    this.box.classList.toggle("thinking", silent);
-    if (silent) {
-      this.#plate(this.#character.name, "her");
-      this.words.dataset.thinks = text("thinks");
-    } else if (this.#line) this.#dress();
+    this.#thinks = on;
+    if (this.#line) this.#dress();
   }
 
   /** Type the rest at once. True when there was a rest. */
@@ -87,6 +83,7 @@ export class Stage {
   /** Her last reply is being said another way. */
   fade(on) {
     this.box.classList.toggle("fading", on);
+    this.again();
   }
 
   #plate(name, who) {
@@ -97,12 +94,24 @@ export class Stage {
 
   #dress() {
     const line = this.#line;
-    this.box.classList.remove("thinking");
     this.words.lang = line.who === "her" ? this.#character.language : "";
-    this.#plate(line.who === "her" ? this.#character.name : this.#you(), line.who);
+    this.#plate(line.who === "her" ? this.#character.name : text("you"), line.who);
     find("version").textContent = line.version ?? "";
-    find("marks").replaceChildren(...(line.who === "her" && line.reply && line.final ? marks(line, this.#actions) : []));
-    if (line.who === "me" && !line.taken) find("marks").append(make("small", {}, text("pending")));
+    const below = find("marks");
+    const held = ["up", "down", "again"].find((name) => document.activeElement?.closest("#marks") && document.activeElement.classList.contains(name));
+    below.replaceChildren(...this.#below(line));
+    if (held) below.querySelector(`.${held}`)?.focus(); // a keyboard stays where it was
+  }
+
+  /** Under the words: what can be done with them, or what is being waited for. */
+  #below(line) {
+    if (line.who === "me" && !line.taken) return [make("small", {}, text("pending"))];
+    const rewriting = this.box.classList.contains("fading");
+    if (this.#thinks && (line.who === "me" || rewriting)) {
+      const dots = make("span", { class: "dots", "aria-hidden": "true" }, make("i"), make("i"), make("i"));
+      return [make("small", {}, text("thinks", { name: this.#character.name })), dots];
+    }
+    return line.who === "her" && line.reply && line.final && !rewriting ? marks(line, this.#actions) : [];
   }
 
   #type() {

@@ -9,8 +9,8 @@ const TEXTS = {
     yes: "确定", no: "算了", you: "你", good: "喜欢这句", bad: "不喜欢这句", again: "换个说法",
     lost: "连接断开了，正在重连…", back: "已重新连上", memory: "记忆暂时连不上，正在重试…",
     closed: "进不去这个页面。请允许 Cookie，再刷新一次。",
-    pending: "还没送到", notTaken: "她没有收到", voteLost: "这个评价没有记上，请再点一次。", thinks: "正在想…",
-    tooLong: "太长了，请分开发。", speaks: "中文", listening: "{name}在听", unread: "有新的话", to: "对{name}说…",
+    pending: "还没送到", voteLost: "这个评价没有记上，请再点一次。", thinks: "{name}正在想",
+    tooLong: "太长了，请分开发。", unread: "有新的话", to: "对{name}说…",
     unsent: "还连不上，连上后会自动送出。",
   },
   en: {
@@ -22,9 +22,9 @@ const TEXTS = {
     yes: "Yes", no: "No", you: "You", good: "I like this line", bad: "I do not like this line", again: "Say it another way",
     lost: "Connection lost. Trying again…", back: "Connected again", memory: "The memory cannot be reached. Trying again…",
     closed: "This page does not open. Please allow cookies and reload.",
-    pending: "not delivered yet", notTaken: "she did not get this", voteLost: "That vote did not go in; please try again.",
-    thinks: "is thinking…", tooLong: "That is too long; please send it in pieces.", speaks: "English",
-    listening: "{name} is listening", unread: "said something new", to: "Say something to {name}…",
+    pending: "not delivered yet", voteLost: "That vote did not go in; please try again.",
+    thinks: "{name} is thinking", tooLong: "That is too long; please send it in pieces.",
+    unread: "said something new", to: "Say something to {name}…",
     unsent: "Still not connected; it will be sent by itself.",
   },
 };

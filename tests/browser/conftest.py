@@ -1,4 +1,4 @@
-"""A real Chromium before a whole bot with the page; only the model is a fake. Skipped where no Chromium is."""
+"""A real Chromium and a whole bot with the page; only the model is fake. Skipped where no Chromium is."""
 
 import asyncio
 import os

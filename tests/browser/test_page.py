@@ -6,6 +6,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
+from inference.prompt import clean
 from tests.browser.conftest import House, Opening
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -157,9 +158,9 @@ async def test_text_is_only_text(house: House, opened: Opening) -> None:
     page = await opened()
     await choose(page, "maeve")
     await say(page, evil)
-    await heard(page, evil)
+    await heard(page, clean(evil))
     await page.click("#open-log")
-    assert (await page.locator("#lines li p").all_text_contents())[1:] == [evil, evil]
+    assert (await page.locator("#lines li p").all_text_contents())[1:] == [evil, clean(evil)]
     assert await page.evaluate("document.querySelectorAll('#lines p *, #words *, #spoken p *').length") == 0
     assert "owned" not in await page.title()
 
@@ -216,7 +217,8 @@ async def test_enter_while_an_input_method_composes_sends_nothing(house: House, 
     await page.focus("#text")
     ime = await page.context.new_cdp_session(page)
     await ime.send("Input.imeSetComposition", {"text": "ni hao", "selectionStart": 6, "selectionEnd": 6})
-    await page.keyboard.press("Enter")
+    enter = {"type": "rawKeyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 229}
+    await ime.send("Input.dispatchKeyEvent", enter)  # as an input method passes it on
     await ime.send("Input.insertText", {"text": "你好"})
     await page.press("#text", "Shift+Enter")
     await page.keyboard.type("x")
@@ -250,6 +252,7 @@ async def test_the_keyboard_is_enough(opened: Opening) -> None:
             break
     await page.keyboard.press("Space")
     await expect(page.locator("#box .mark.up")).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator("#box .mark.up")).to_be_focused()
     await page.keyboard.press("PageUp")
     await expect(page.locator("#log")).to_be_visible()
     await expect(page.locator("#spoken")).to_contain_text("Maeve: maeve.v1 heard: hello")
