@@ -1,5 +1,7 @@
 """The bot with everything real but the model and the platform."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -55,3 +57,14 @@ def talking(settings: BotSettings) -> Talking:
             yield Talk(chat, gateway)
 
     return begin
+
+
+@pytest.fixture(autouse=True)
+async def _heartbeats_end() -> AsyncIterator[None]:
+    """discord.py's heartbeat is a thread, which may outlive a socket that was cut, and then the test's loop.
+    """
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("keep-alive-handler"):
+            thread.stop()  # type: ignore[attr-defined]
+            await asyncio.to_thread(thread.join, 5)
