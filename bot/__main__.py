@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from bot.errors import BotError, ConfigurationError
 from bot.settings import BotSettings
@@ -84,6 +85,7 @@ async def _run(options: argparse.Namespace, settings: BotSettings) -> None:
         if options.command == "chat":
             from bot.gateways.terminal import TerminalGateway
 
+            settings = settings.model_copy(update={"messages_per_minute": 1_000_000})  # one's own terminal
             await app.run(settings, gateways=[TerminalGateway(options.character)])
         else:
             await app.run(settings, open_page=options.open)
@@ -96,6 +98,8 @@ def _settings() -> BotSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "CHATNVL_" + "__".join(str(part).upper() for part in first["loc"])
         raise ConfigurationError(f"`{name}`: {first['msg']}; see .env.example") from error
+    except SettingsError as error:
+        raise ConfigurationError(f"a setting cannot be read: {error}; lists are written as JSON") from error
 
 
 def _configure_logging(settings: BotSettings, *, quiet: bool) -> None:

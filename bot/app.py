@@ -17,7 +17,6 @@ from bot.errors import BotError, ConfigurationError
 from bot.feedback.ledger import Ledger
 from bot.feedback.votes import Votes
 from bot.gateway import Gateway
-from bot.memory.embedded import EmbeddedValkey
 from bot.memory.places import Places
 from bot.memory.store import Store, connect
 from bot.memory.turns import Turns
@@ -40,6 +39,8 @@ async def open_store(settings: BotSettings) -> AsyncIterator[Store]:
         store = connect(url=settings.redis.url.get_secret_value(), cluster=settings.redis.cluster)
         embedded, keeper = None, None
     else:
+        from bot.memory.embedded import EmbeddedValkey  # Windows cannot import it, and need not
+
         embedded = EmbeddedValkey(settings.data / "valkey")
         store = connect(socket=str(await embedded.start()))
         keeper = asyncio.create_task(embedded.keep())
@@ -70,7 +71,7 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
             inbox=_INBOX,
             rate=settings.messages_per_minute,
         )
-        places = Places(store, keep_seconds=keep)
+        places = Places(store, keep_seconds=keep, rate=settings.messages_per_minute)
         worker = Worker(
             turns,
             places,

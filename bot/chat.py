@@ -6,8 +6,9 @@ Replies do not come back through it: they leave by `Gateway.send` when they are 
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
-from bot import commands, keys
+from bot import commands
 from bot.commands import Command
 from bot.errors import CharacterNotFound, StorageUnavailable
 from bot.feedback.ledger import Ledger
@@ -22,6 +23,8 @@ from inference.characters import Character
 from inference.prompt import clean
 
 _NAME_SEPARATOR = {"zh": "、", "en": ", "}
+
+_NAME_LIMIT, _QUOTE_LIMIT = 100, 1000  # characters that are kept of what people did not write just now
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class ChatService:
         if not message.addressed:
             return None
         try:
-            return await self._receive(message)
+            return await self._receive(_readable(message))
         except StorageUnavailable as error:
             log.error("a message could not be taken: %s", error)
             return notice("no-memory", message.language or self.characters[self._default].language)
@@ -120,8 +123,7 @@ class ChatService:
         self._worker.nudge()
 
     async def drain(self) -> None:
-        """Before the end: let the replies that are being written come to theirs. Messages are still taken in.
-        """
+        """Before the end: let the replies being written come to theirs. Messages are still taken in."""
         await self._worker.drain()
 
     # --- inside ---------------------------------------------------------------------------------------------
@@ -130,13 +132,23 @@ class ChatService:
         character = await self._spoken_to(message)
         language = message.language or character.language
         text = message.text.strip()
-        if command := commands.parse(text):
+        command = commands.parse(text)
+        readable = bool(clean(text).strip())
+        if command is None and readable and len(text) <= self._limit:
+            return await self._take(message, character, language, "message", text)
+        if command is not None and command.name == "regenerate":
+            return await self._again(message, character, language)
+        # What the bot answers itself: once, and within the same measure as everything else a person sends.
+        match await self._places.admit(message.place, message.person.id, message.id):
+            case "seen" | "quiet":
+                return None
+            case "slow":
+                return notice("slow", language, limit=self._rate)
+        if command is not None:
             return await self._obey(command, message, character, language)
-        if not clean(text).strip():
+        if not readable:
             return notice("empty", language)
-        if len(text) > self._limit:
-            return notice("too-long", language, length=f"{len(text):,}", limit=f"{self._limit:,}")
-        return await self._take(message, character, language, "message", text)
+        return notice("too-long", language, length=f"{len(text):,}", limit=f"{self._limit:,}")
 
     async def _spoken_to(self, message: IncomingMessage) -> Character:
         if message.character:
@@ -152,7 +164,7 @@ class ChatService:
         answer = await self._turns.accept(
             conversation, message, "regenerate" if kind == "regenerate" else "message", text
         )
-        if answer == "taken":
+        if answer in ("taken", "seen"):  # seen: perhaps by a process that has died since
             gateway = self._gateways[message.place.platform]
             self._worker.wake(conversation, gateway.burst if kind == "message" else 0.0)
         elif answer == "full":
@@ -163,13 +175,9 @@ class ChatService:
 
     async def _obey(
         self, command: Command, message: IncomingMessage, character: Character, language: Language
-    ) -> str | None:
-        if not await self._places.first_time(message.place, f"command:{keys.digest(message.id)}", 86_400):
-            return None  # the platform delivered it twice
+    ) -> str:
         place = message.place
         match command.name:
-            case None:
-                return notice("no-command", language, wanted=clean(command.word))
             case "help":
                 return notice("help", language, name=character.name)
             case "character":
@@ -177,8 +185,6 @@ class ChatService:
             case "reset":
                 await self._turns.reset(Conversation(place, character.id))
                 return notice("reset", language)
-            case "regenerate":
-                return await self._again(message, character, language)
             case "good" | "bad":
                 vote, reply = (
                     ("up" if command.name == "good" else "down"),
@@ -196,8 +202,11 @@ class ChatService:
                 gone = 0
                 for each in self.characters:
                     gone += await self._turns.forget(Conversation(place, each), message.person)
+                await self._votes.forget(place, message.person)
                 log.info("%d turns were forgotten at a person's wish", gone)
                 return notice("forgotten", language, count=gone)
+            case _:
+                return notice("no-command", language, wanted=clean(command.word))
 
     async def _switch(
         self, command: Command, message: IncomingMessage, character: Character, language: Language
@@ -223,7 +232,7 @@ class ChatService:
             shown = await self._ledger.reply_shown(message.place, message.quotes)
             if shown is None or not shown[1].startswith(turns[-1].id):
                 return notice("only-last", language)
-        return await self._take(message, character, language, "regenerate", "")
+        return await self._take(message, character, language, "regenerate", turns[-1].id)
 
     async def _reply_meant(self, message: IncomingMessage, character: Character) -> str | None:
         if message.quotes:
@@ -239,3 +248,17 @@ class ChatService:
             if folded in (each.id, each.name.casefold(), each.card.name.casefold()):
                 return each
         raise CharacterNotFound(wanted, self.characters)
+
+
+def _readable(message: IncomingMessage) -> IncomingMessage:
+    """Without half characters (some clients cut names in the middle of an emoji), and with bounded extras."""
+
+    def whole(text: str) -> str:
+        return text.encode("utf-8", "replace").decode()
+
+    return replace(
+        message,
+        text=whole(message.text),
+        person=Person(whole(message.person.id), whole(message.person.name)[:_NAME_LIMIT]),
+        quoted_text=whole(message.quoted_text[:_QUOTE_LIMIT]),
+    )

@@ -3,6 +3,7 @@ commit.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from bot.gateway import Gateway
 from bot.manners import split
 from bot.memory.turns import Claim, Delivery, Turns
 from bot.messages import Part
+from inference.prompt import clean
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Draft:
 
     @property
     def text(self) -> str:
+        """What is written so far, as the model wrote it."""
         return "".join(self._pieces)
 
     def begin_again(self) -> None:
@@ -77,7 +80,7 @@ class Draft:
     async def _show(self) -> None:
         ids = self._delivery.drafts
         known = len(ids)
-        pieces = split(self.text, self._gateway.limit)
+        pieces = split(clean(self.text), self._gateway.limit)
         for index, piece in enumerate(pieces):
             if index < len(self._shown) and self._shown[index] == piece:
                 continue
@@ -124,7 +127,7 @@ async def deliver(gateway: Gateway, claim: Claim, turns: Turns, delivery: Delive
                 claim, delivery, index, pieces[index], edits=edits, final=True, last=index == len(pieces) - 1
             )
             try:
-                shown = await gateway.send(part)
+                shown = await _send(gateway, part)
             except DeliveryFailed as error:
                 again = error.sent is False or gateway.idempotent
                 if again and not error.gone and time.time() - delivery.time < patience:
@@ -138,6 +141,24 @@ async def deliver(gateway: Gateway, claim: Claim, turns: Turns, delivery: Delive
         await turns.mark(
             claim, delivery, shown=[shown] if shown else [], finished=len(delivery.sent) == len(pieces)
         )
+    for stale in delivery.drafts[len(pieces) :]:
+        # An earlier attempt had more to say than the reply that counts: her words must not stay there
+        # unfinished.
+        part = _part(claim, delivery, len(pieces), "…", edits=stale, final=True, last=False)
+        with contextlib.suppress(DeliveryFailed):
+            await _send(gateway, part)
+
+
+async def _send(gateway: Gateway, part: Part) -> str:
+    try:
+        return await gateway.send(part)
+    except DeliveryFailed:
+        raise
+    except Exception as error:
+        # A bug in one gateway must not hold up the conversation for ever: it counts as a message with unknown
+        # fate.
+        log.exception("%s could not send a part", gateway.platform)
+        raise DeliveryFailed(gateway.platform, repr(error), sent=None) from error
 
 
 def _part(

@@ -31,8 +31,7 @@ class Gateway(Protocol):
 
     @property
     def stream_every(self) -> float | None:
-        """Seconds between two edits of a reply that is being written; None: only the finished reply is shown.
-        """
+        """Seconds between two edits of a reply being written; None: only the finished one is shown."""
 
     @property
     def burst(self) -> float:

@@ -10,6 +10,8 @@ touch them. The hash is over length-prefixed fields: no name that people choose 
     cn:1:{P}:said:<message>         string  platform message id -> "<character> <reply id>"
     cn:1:{P}:reply:<reply>          string  the ledger's record of a reply
     cn:1:{P}:votes:<reply>          hash    person and mark -> vote
+    cn:1:{P}:voter:<person>         set     replies that a person voted on
+    cn:1:{P}:heard:<person>         set     replies that answered a person, also those of turns that are gone
     cn:1:{P}:<character>:inbox      list    messages that wait for an answer
     cn:1:{P}:<character>:turns      list    complete turns, a person's side and hers together
     cn:1:{P}:<character>:meta       hash    fence, lease, owner, start of the window, draft
@@ -59,6 +61,14 @@ def rate(place: Place, person: str) -> str:
 
 def reply(place: Place, reply_id: str) -> str:
     return of_place(place, "reply", reply_id)
+
+
+def voter(place: Place, person: str) -> str:
+    return of_place(place, "voter", digest(person))
+
+
+def heard(place: Place, person: str) -> str:
+    return of_place(place, "heard", digest(person))
 
 
 def votes(place: Place, reply_id: str) -> str:

@@ -1,5 +1,4 @@
-"""The settings of the bot, from the environment and `.env`. `.env.example` lists them all; a test compares.
-"""
+"""The settings of the bot, from the environment and `.env`. `.env.example` lists them; a test compares."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -20,11 +20,9 @@ from bot.gateway import Gateway
 from bot.memory import window
 from bot.memory.places import Places
 from bot.memory.turns import (
-    LEASE_SECONDS,
     Busy,
     Claim,
     Delivery,
-    Item,
     StaleFence,
     Swipe,
     Turn,
@@ -40,8 +38,10 @@ from inference.characters import Character
 from inference.client import Completion, InferenceClient, token_bound
 from inference.errors import InferenceRejected, InferenceUnavailable
 
+_RENEW_SECONDS = 1.0  # often enough that a reset is noticed while she still writes
 _SWEEP_SECONDS = 2.0
 _LEFT_SECONDS = 6.0  # longer than a burst: a waiting conversation this old has nobody
+_BUSY_SECONDS = 0.5  # between two looks at a conversation that another process works on
 _BURST_CAP = 5.0
 _DRAIN_SECONDS = 10.0
 _LONGEST_PAUSE = 15.0
@@ -76,13 +76,11 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._nudge = asyncio.Event()
         self._draining = False
-        self._known: dict[
-            Conversation, tuple[str, int, int]
-        ] = {}  # last reply's version, window start, tokens so far
+        # Version, window start, last turn, and tokens up to there, as the server counted them.
+        self._known: dict[Conversation, tuple[str, int, str, int]] = {}
 
     def wake(self, conversation: Conversation, burst: float = 0.0) -> None:
-        """There is something to do. A task that is at it already sees it; `burst` waits for more of the same.
-        """
+        """There is something to do. A task already at it sees it; `burst` waits for more of the same."""
         if event := self._wakes.get(conversation):
             event.set()
             return
@@ -98,8 +96,7 @@ class Worker:
         self._nudge.set()
 
     async def run(self) -> None:
-        """Until `drain`: pick up what was left behind, by a dead process or by us while an account was away.
-        """
+        """Until `drain`: pick up what was left, by a dead process or by us while an account was away."""
         warned = False
         while not self._draining:
             older = 0.0 if self._nudge.is_set() else _LEFT_SECONDS
@@ -143,10 +140,11 @@ class Worker:
     async def _converse(self, conversation: Conversation, burst: float) -> None:
         gateway = self._gateways[conversation.place.platform]
         wake = self._wakes[conversation]
-        failures = 0
-        since = time.monotonic()
+        failures, since = 0, 0.0  # of the model in a row, and when the first was
         try:
             while True:
+                if failures and self._draining:
+                    break
                 if failures:
                     await asyncio.sleep(
                         min(0.5 * 2 ** (failures - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
@@ -159,13 +157,19 @@ class Worker:
                 try:
                     claim, entry = await self._turns.claim(conversation)
                     if isinstance(claim, Busy):
-                        await asyncio.sleep(claim.seconds + 0.05)
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(min(claim.seconds + 0.05, _BUSY_SECONDS)):
+                                await wake.wait()
+                        if self._draining:
+                            break
                         continue
                     if claim is not None:
-                        patient = time.monotonic() - since < self._patience
+                        patient = not since or time.monotonic() - since < self._patience
                         left = await self._serve(claim, gateway, failures, patient)
-                        failures, since = 0, time.monotonic()
-                        if (left or wake.is_set()) and not self._draining:
+                        failures, since = 0, 0.0
+                        if left and self._draining:
+                            break  # the index knows of it
+                        if left:
                             continue
                     await self._turns.idle(conversation, entry)
                 except StaleFence:
@@ -173,10 +177,12 @@ class Worker:
                     continue
                 except (InferenceUnavailable, StorageUnavailable, DeliveryFailed) as error:
                     failures += 1
+                    if isinstance(error, InferenceUnavailable):
+                        since = since or time.monotonic()
                     if failures == 1:
                         log.warning("%s: %s; trying again", conversation, error)
                     continue
-                if not wake.is_set():
+                if not wake.is_set() or self._draining:
                     break
         finally:
             self._wakes.pop(conversation, None)
@@ -194,7 +200,8 @@ class Worker:
                     await self._unavailable(claim, gateway, failures, patient, error)
                 except InferenceRejected as error:
                     log.error("%s: %s", claim.conversation, error)
-                    await self._refuse(claim, gateway, "not-served" if error.status == 404 else "rejected", 1)
+                    why = "not-served" if error.status == 404 else "rejected"
+                    await self._refuse(claim, gateway, why, _taken(claim))
                 except (StaleFence, StorageUnavailable, DeliveryFailed):
                     raise
                 except Exception:
@@ -205,22 +212,40 @@ class Worker:
 
     @contextlib.asynccontextmanager
     async def _leased(self, claim: Claim) -> AsyncIterator[None]:
+        body = asyncio.current_task()
+        lost = False
+
         async def renew() -> None:
+            nonlocal lost
             while True:
-                await asyncio.sleep(LEASE_SECONDS / 3)
-                with contextlib.suppress(StorageUnavailable):
+                await asyncio.sleep(_RENEW_SECONDS)
+                try:
                     await self._turns.renew(claim)
+                except StorageUnavailable:
+                    continue
+                except StaleFence:
+                    lost = True
+                    if body is not None:
+                        body.cancel()  # another one answers, or the words were forgotten: show no more of it
+                    return
 
         task = asyncio.create_task(renew())
         try:
             yield
+        except asyncio.CancelledError:
+            if lost and body is not None:
+                body.uncancel()
+                raise StaleFence from None
+            with contextlib.suppress(StorageUnavailable):
+                await asyncio.shield(self._turns.release(claim))
+            raise
         except BaseException:
             with contextlib.suppress(StorageUnavailable):
                 await asyncio.shield(self._turns.release(claim))
             raise
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StaleFence):
+            with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     async def _unavailable(
@@ -244,8 +269,10 @@ class Worker:
         character = self._characters[claim.conversation.character]
         text = notice(key, character.language, name=character.name)
         quotes = claim.inbox[0].id if claim.inbox else None
-        with contextlib.suppress(DeliveryFailed):
+        try:
             await gateway.send(Part(claim.conversation.place, "", 0, text, quotes, ""))
+        except DeliveryFailed as error:
+            log.warning("%s: a notice was not shown: %s", claim.conversation, error)
 
     # --- one turn -------------------------------------------------------------------------------------------
 
@@ -253,9 +280,10 @@ class Worker:
         conversation = claim.conversation
         character = self._characters[conversation.character]
         named = conversation.place.kind == "group"
-        turn, items, seen = _task(claim)
+        turn, seen = _task(claim)
+        items = _taken(claim)
         if turn is None:
-            await self._turns.drop(claim, items)
+            await self._refuse(claim, gateway, "only-last", items)
             return
         version = await self._client.version_of(character)
         exchanges = [one.exchange(named=named) for one in seen]
@@ -264,7 +292,7 @@ class Worker:
         def write(cut: int) -> list[Message]:
             return prompt.messages(character, exchanges[cut:], said)
 
-        cut = await self._fit(conversation, version, character, claim.start, exchanges, said, write)
+        cut = await self._fit(claim, version, character, exchanges, said, write)
         messages = write(cut)
         reply = f"{turn.id}{len(turn.swipes)}"
         delivery = Delivery(reply, "", version, turn.said[-1].id, 0.0, claim.drafts.get(reply, []))
@@ -316,7 +344,7 @@ class Worker:
             self._known.clear()
         used = completion.usage.prompt + completion.usage.completion
         if used and not turn.swipes:
-            self._known[conversation] = (version, claim.start + cut, used)
+            self._known[conversation] = (version, claim.start + cut, turn.id, used)
         else:
             self._known.pop(conversation, None)
         await deliver(gateway, claim, self._turns, delivery, self._patience)
@@ -324,17 +352,21 @@ class Worker:
     async def _write(
         self, draft: Draft, version: str, messages: Sequence[Message], character: Character, seed: int
     ) -> Completion:
-        async with self._client.chat(version, messages, character.sampling, seed=seed) as completion:
-            async for piece in completion:
-                draft.write(piece)
+        try:
+            async with self._client.chat(version, messages, character.sampling, seed=seed) as completion:
+                async for piece in completion:
+                    draft.write(piece)
+        except InferenceRejected as error:
+            if error.status == 404 and version not in await self._client.served(fresh=True):
+                raise InferenceUnavailable(f"`{version}` was taken away; asking again who speaks") from error
+            raise
         return completion
 
     async def _fit(
         self,
-        conversation: Conversation,
+        claim: Claim,
         version: str,
         character: Character,
-        start: int,
         exchanges: Sequence[prompt.Exchange],
         said: Sequence[prompt.Said],
         write: window.Write,
@@ -342,9 +374,10 @@ class Worker:
         context = self._client.context_of(version) or window.DEFAULT_CONTEXT
         budget = min(self._prompt_tokens or context, context - character.sampling.max_tokens)
         known = None
-        last = self._known.get(conversation)
-        if last is not None and last[:2] == (version, start):
-            known = last[2] + token_bound(prompt.user_text(character, said)) + 8
+        last = self._known.get(claim.conversation)
+        newest = claim.window[-1].id if claim.window else ""  # another process may have gone on meanwhile
+        if last is not None and last[:3] == (version, claim.start, newest):
+            known = last[3] + token_bound(prompt.user_text(character, said)) + 8
         cut = await window.fit(
             write,
             len(exchanges),
@@ -352,29 +385,38 @@ class Worker:
             lambda messages: self._client.count_tokens(version, messages),
             known,
         )
-        if cut == len(exchanges) and cut and await self._client.count_tokens(version, write(cut)) > budget:
+        alone = write(len(exchanges))
+        if (
+            cut == len(exchanges)
+            and sum(token_bound(message.content) for message in alone) > budget
+            and await self._client.count_tokens(version, alone) > budget
+        ):
             raise InferenceRejected(f"the message alone is longer than the {budget} tokens of the prompt")
         if cut:
-            log.info("%s: the window is cut by %d of %d turns", conversation, cut, len(exchanges))
+            log.info("%s: the window is cut by %d of %d turns", claim.conversation, cut, len(exchanges))
         return cut
 
 
-def _task(claim: Claim) -> tuple[Turn | None, int, Sequence[Turn]]:
-    """What to answer: the turn (with its swipes, when another is wanted), how many messages that takes, the
-    window.
+def _taken(claim: Claim) -> int:
+    """How many of the inbox are answered together: those before a wish for another answer, or that."""
+    messages = [item.kind == "message" for item in claim.inbox]
+    return messages.index(False) or 1 if False in messages else len(messages)
+
+
+def _task(claim: Claim) -> tuple[Turn | None, Sequence[Turn]]:
+    """What to answer (with its swipes, when another answer is wanted), and the turns before it.
+
+    None when another answer is wanted to a turn that is not the last one any more.
     """
     first = claim.inbox[0]
     if first.kind == "regenerate":
-        if not claim.window:
-            return None, 1, ()
-        return claim.window[-1], 1, claim.window[:-1]
-    said: list[Item] = []
-    for item in claim.inbox:
-        if item.kind != "message":
-            break
-        said.append(item)
-    turn = Turn(turn_id(claim.conversation.place, claim.conversation.character, first), tuple(said), ())
-    return turn, len(said), claim.window
+        if not claim.window or claim.window[-1].id != first.text:
+            return None, ()
+        return claim.window[-1], claim.window[:-1]
+    said = claim.inbox[: _taken(claim)]
+    return Turn(
+        turn_id(claim.conversation.place, claim.conversation.character, first), said, ()
+    ), claim.window
 
 
 async def _settle(wake: asyncio.Event, burst: float) -> None:

@@ -27,6 +27,7 @@ from inference.errors import InferenceError, InferenceRejected, InferenceUnavail
 ENDPOINT_FILE = "inference.json"  # in the data folder, written by `python -m inference serve`
 _LINE_LIMIT = 2**20  # bytes of one server-sent event: more is not a model talking
 _PATIENCE_STEP = 0.2  # seconds: setting the timer anew for every word would cost more than the word
+_SHORT_SECONDS = 10.0  # for what needs no thinking: the list of versions, the length of a prompt
 _FRESH = 5.0  # seconds for which the list of served versions is believed
 _RAW = {"X-Stainless-Raw-Response": "stream"}  # the openai package's documented switch: do not read the body
 
@@ -103,7 +104,8 @@ class Completion:
         rest, since = b"", 0.0
         done = False
         try:
-            async with asyncio.timeout(limits.first_token_seconds) as timer:
+            # Nothing of the consumer's may be awaited inside: its own waiting would count as the server's.
+            async with asyncio.timeout_at(self._began + limits.first_token_seconds) as timer:
                 async for data in self._response.aiter_bytes():
                     *lines, rest = (rest + data).split(b"\n")
                     if len(rest) > _LINE_LIMIT:
@@ -172,6 +174,7 @@ class InferenceClient:
         self._file = data / ENDPOINT_FILE
         self._openai: openai.AsyncOpenAI | None = None
         self._address: tuple[str, str] | None = None
+        self._old: list[openai.AsyncOpenAI] = []
         self._served: dict[str, int | None] = {}  # served name -> context length
         self._asked = float("-inf")
         self._asking: asyncio.Task[None] | None = None
@@ -184,8 +187,9 @@ class InferenceClient:
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asking
-        if self._openai is not None:
-            await self._openai.close()
+        for client in (*self._old, self._openai):
+            if client is not None:
+                await client.close()
 
     # --- versions -------------------------------------------------------------------------------------------
 
@@ -219,19 +223,13 @@ class InferenceClient:
         )
 
     async def _refresh(self) -> None:
-        response = await self.post("/models", None)
+        body = await self._ask("/models", None)
         try:
-            async with asyncio.timeout(10):
-                body = orjson.loads(await response.aread())
             self._served = {card["id"]: card.get("max_model_len") for card in body["data"]}
-        except (TimeoutError, httpx2.HTTPError) as error:
-            raise InferenceUnavailable(f"the list of models did not come: {error!r}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise InferenceUnavailable(
                 "the list of models cannot be read; is this an OpenAI-compatible server?"
             ) from error
-        finally:
-            await response.aclose()
         self._asked = time.monotonic()
 
     async def _refresh_quietly(self) -> None:
@@ -272,24 +270,31 @@ class InferenceClient:
             "add_generation_prompt": True,
         }
         try:
-            response = await self.post("/tokenize", body, root=True)
+            return int((await self._ask("/tokenize", body, root=True))["count"])
         except InferenceRejected as error:
-            if error.status in (404, 405, 501) and model in self._served:
-                return sum(token_bound(message.content) for message in messages)
-            raise
-        try:
-            async with asyncio.timeout(30):
-                return int(orjson.loads(await response.aread())["count"])
-        except (TimeoutError, httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-            raise InferenceUnavailable(f"the tokenizer did not answer: {error!r}") from error
-        finally:
-            await response.aclose()
+            if error.status not in (404, 405, 501) or model not in self._served:
+                raise
+        except (KeyError, TypeError, ValueError):
+            pass  # llama.cpp has a route of that name, which does something else
+        return sum(token_bound(message.content) for message in messages)
 
     def context_of(self, model: str) -> int | None:
         """How many tokens prompt and reply may have together, as far as the server says."""
         return self._served.get(model) or next((length for length in self._served.values() if length), None)
 
     # --- the wire -------------------------------------------------------------------------------------------
+
+    async def _ask(self, path: str, body: dict[str, Any] | None, *, root: bool = False) -> Any:
+        """The JSON of a short answer. Raises our two errors."""
+        try:
+            async with asyncio.timeout(_SHORT_SECONDS):
+                response = await self.post(path, body, root=root)
+                try:
+                    return orjson.loads(await response.aread())
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx2.HTTPError, orjson.JSONDecodeError) as error:
+            raise InferenceUnavailable(f"the server did not answer `{path}` properly: {error!r}") from error
 
     async def post(self, path: str, body: dict[str, Any] | None, *, root: bool = False) -> httpx2.Response:
         """The open response to a POST (a GET without `body`). The caller closes it. Raises our two errors."""
@@ -313,13 +318,18 @@ class InferenceClient:
     def _connect(self) -> openai.AsyncOpenAI:
         address = self._find()
         if self._openai is None or address != self._address:
-            # The old one, if any, is dropped and not closed: replies may still be running on it.
+            # The old one is kept until the end: replies may still be running on it, and it would close them.
             self._address = address
+            self._served = {}
+            if self._openai is not None:
+                self._old.append(self._openai)
             self._openai = openai.AsyncOpenAI(
                 base_url=address[0],
                 api_key=address[1],
                 max_retries=0,  # a turn is tried again by the turn machine, with its notice to the person
                 timeout=httpx2.Timeout(None, connect=5.0),
+                # A proxy of the environment is for the world outside, not for this machine.
+                http_client=openai.DefaultAsyncHttpxClient(trust_env=not _is_here(address[0])),
             )
         return self._openai
 
@@ -337,6 +347,10 @@ class InferenceClient:
             ) from error
         except (OSError, ValueError, KeyError) as error:
             raise InferenceUnavailable(f"`{self._file}` cannot be read: {error!r}") from error
+
+
+def _is_here(url: str) -> bool:
+    return httpx2.URL(url).host in ("127.0.0.1", "localhost", "::1")
 
 
 def token_bound(text: str) -> int:

@@ -4,7 +4,6 @@ delivered.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
@@ -32,7 +31,3 @@ class Ledger:
             return None
         character, _, reply = found.partition(" ")
         return character, reply
-
-    async def record(self, place: Place, reply: str) -> dict[str, Any] | None:
-        found: str | None = await self._store.do("GET", keys.reply(place, reply))
-        return orjson.loads(found) if found else None

@@ -13,9 +13,9 @@ import orjson
 
 from bot import keys
 from bot.memory.store import Script, Store
-from bot.messages import Place, Reaction, Vote
+from bot.messages import Person, Place, Reaction, Vote
 
-# KEYS reply record, votes. ARGV field, vote, there (1 or 0), time, ttl.
+# KEYS reply record, votes, what the person voted on. ARGV field, vote, there (1 or 0), time, ttl, reply id.
 _VOTE = Script(
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
@@ -28,14 +28,25 @@ if old then
 elseif ARGV[3] == '0' then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('SADD', KEYS[3], ARGV[6])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
 return 1
 """
 )
 _INDEX = Script(
     """
-redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+local now = redis.call('TIME')[1]
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+_FORGET = Script(
+    """
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, #ARGV[1]) == ARGV[1] then redis.call('HDEL', KEYS[1], field) end
+end
 return 1
 """
 )
@@ -60,18 +71,21 @@ class Votes:
         """Put a mark or take it away. False when nothing changed, or the reply is not known any more."""
         place = reaction.place
         # The index first: an entry without votes is harmless, votes without an entry would never be listed.
-        await self._store.run(
-            _INDEX,
-            [keys.VOTED],
-            *(reaction.time, keys.write_place(place, reply), reaction.time - self._keep, self._keep),
-        )
+        await self._store.run(_INDEX, [keys.VOTED], keys.write_place(place, reply), self._keep)
         changed: int = await self._store.run(
             _VOTE,
-            [keys.reply(place, reply), keys.votes(place, reply)],
+            [keys.reply(place, reply), keys.votes(place, reply), keys.voter(place, reaction.person.id)],
             *(f"{reaction.person.id}\x1f{reaction.mark}", reaction.vote, int(reaction.added)),
-            *(f"{reaction.time:.6f}", self._keep),
+            *(f"{reaction.time:.6f}", self._keep, reply),
         )
         return changed == 1
+
+    async def forget(self, place: Place, person: Person) -> None:
+        """Delete what a person thought of replies at a place."""
+        voter = keys.voter(place, person.id)
+        for reply in await self._store.do("SMEMBERS", voter):
+            await self._store.run(_FORGET, [keys.votes(place, reply)], f"{person.id}\x1f")
+        await self._store.do("DEL", voter)
 
     async def of(self, place: Place, reply: str) -> dict[str, Vote]:
         """Who thinks what of a reply."""

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import TextIO
 
 from bot.chat import ChatService
-from bot.errors import StorageUnavailable
 from bot.messages import IncomingMessage, Part, Person, Place
 
 _HERE = Place("terminal", "local", "private", "you")
@@ -96,9 +95,7 @@ class TerminalGateway:
         yield
 
     async def _say(self, chat: ChatService, text: str, message_id: str) -> str | None:
-        with contextlib.suppress(StorageUnavailable):
-            return await chat.receive(IncomingMessage(_HERE, message_id, _YOU, text, time.time()))
-        return None
+        return await chat.receive(IncomingMessage(_HERE, message_id, _YOU, text, time.time()))
 
     def _show(self, text: str | None) -> None:
         if text:

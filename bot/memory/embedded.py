@@ -78,8 +78,8 @@ class EmbeddedValkey:
             try:
                 await self._launch(asyncio.get_running_loop().time() + _READY_SECONDS)
                 pause = 0.1
-            except StorageUnavailable as error:
-                log.error("%s", error)
+            except (StorageUnavailable, OSError) as error:
+                log.error("the embedded Valkey could not be started: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
 
@@ -112,7 +112,9 @@ class EmbeddedValkey:
 
     async def _launch(self, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        while await self._answers():  # the server of an owner that died is on its way out, or needs a push
+        while await self._ask(
+            b"PING\r\n"
+        ):  # also one that still loads; the server of an owner that died is on its way out, or needs a push
             await self._ask(b"SHUTDOWN NOSAVE\r\n")
             if loop.time() > deadline:
                 raise StorageUnavailable(f"an old server on `{self.socket}` does not stop")
@@ -142,6 +144,9 @@ class EmbeddedValkey:
             )
         while not await self._answers():
             if self._process.returncode is not None or loop.time() > deadline:
+                if self._process.returncode is None:
+                    self._process.kill()  # a second server on the same files would spoil them
+                    await self._process.wait()
                 code, self._process = self._process.returncode, None
                 lines = journal.read_text("utf-8", "replace").strip().splitlines()
                 raise StorageUnavailable(

@@ -27,6 +27,7 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+_ERRORS = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
 Call = tuple[Script, Sequence[str], Sequence[Argument]]
 
 
@@ -50,7 +51,7 @@ class Store:
                 return await self._send("EVALSHA", calls)
             except redis.exceptions.NoScriptError:
                 return await self._send("EVAL", calls)  # again from the first: each may be repeated
-        except (redis.exceptions.RedisError, OSError) as error:
+        except _ERRORS as error:
             raise _unavailable(error) from error
 
     async def _send(self, command: str, calls: Sequence[Call]) -> list[Any]:
@@ -69,7 +70,7 @@ class Store:
         """One plain command that reads, or that may be repeated. Raises `StorageUnavailable`."""
         try:
             return await self.client.execute_command(*command)
-        except (redis.exceptions.RedisError, OSError) as error:
+        except _ERRORS as error:
             raise _unavailable(error) from error
 
     async def close(self) -> None:
@@ -96,7 +97,11 @@ def connect(*, url: str | None = None, socket: str | None = None, cluster: bool 
             url or f"unix://{socket}", max_connections=64, timeout=5, **options
         )
     except ValueError as error:
-        raise ConfigurationError(f"`CHATNVL_REDIS__URL` is no Redis address: {error}") from error
+        # What is wrong may be the password: it is not repeated, neither here nor in a chain.
+        raise ConfigurationError(
+            "`CHATNVL_REDIS__URL` is no Redis address such as `redis://:password@host:6379/0`; "
+            "special characters in the password are written as %2F and so on"
+        ) from (None if url else error)
     return Store(redis.asyncio.Redis.from_pool(pool))
 
 

@@ -162,23 +162,36 @@ return redis.call('LLEN', KEYS[1]) + redis.call('HLEN', KEYS[3])
 """
 )
 
-# KEYS inbox, meta, turns, outbox, reply record. ARGV fence, items taken, turn, position of the turn it
-# replaces ("" for a new one), start of the window, record, reply id, delivery, ttl, ttl of the record, turns
-# kept.
+# KEYS inbox, meta, turns, outbox, reply record, then what each person heard. ARGV fence, items taken, turn,
+# position of the turn it replaces ("" for a new one), start of the window, record, reply id, delivery, ttl,
+# ttl of the record, turns kept.
 _COMMIT = Script(
     """
-if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[1] then return 0 end if redis.call('HGET', KEYS[2], 'done') ==
-ARGV[1] .. ':' .. ARGV[7] then return 1 end redis.call('LTRIM', KEYS[1], ARGV[2], -1) if ARGV[4] == '' then
-redis.call('RPUSH', KEYS[3], ARGV[3]) else redis.call('LSET', KEYS[3], ARGV[4], ARGV[3]) end local over =
-redis.call('LLEN', KEYS[3]) - tonumber(ARGV[11]) local start = tonumber(ARGV[5]) if over > 0 then
-redis.call('LTRIM', KEYS[3], over, -1) start = math.max(0, start - over) end redis.call('HSET', KEYS[2],
-'start', start, 'done', ARGV[1] .. ':' .. ARGV[7]) redis.call('HDEL', KEYS[2], 'drafts') redis.call('SET',
-KEYS[5], ARGV[6], 'EX', ARGV[10]) redis.call('HSET', KEYS[4], ARGV[7], ARGV[8]) for i = 2, 4 do
-redis.call('EXPIRE', KEYS[i], ARGV[9]) end return 1
+if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[2], 'done') == ARGV[1] .. ':' .. ARGV[7] then return 1 end
+redis.call('LTRIM', KEYS[1], ARGV[2], -1)
+if ARGV[4] == '' then redis.call('RPUSH', KEYS[3], ARGV[3])
+else redis.call('LSET', KEYS[3], ARGV[4], ARGV[3]) end
+local over = redis.call('LLEN', KEYS[3]) - tonumber(ARGV[11])
+local start = tonumber(ARGV[5])
+if over > 0 then
+  redis.call('LTRIM', KEYS[3], over, -1)
+  start = math.max(0, start - over)
+end
+redis.call('HSET', KEYS[2], 'start', start, 'done', ARGV[1] .. ':' .. ARGV[7])
+redis.call('HDEL', KEYS[2], 'drafts')
+redis.call('SET', KEYS[5], ARGV[6], 'EX', ARGV[10])
+redis.call('HSET', KEYS[4], ARGV[7], ARGV[8])
+for i = 2, 4 do redis.call('EXPIRE', KEYS[i], ARGV[9]) end
+for i = 6, #KEYS do
+  redis.call('SADD', KEYS[i], ARGV[7])
+  redis.call('EXPIRE', KEYS[i], ARGV[10])
+end
+return 1
 """
 )
 
-# KEYS meta, outbox, then said keys. ARGV fence, reply id, delivery ("" when all is sent), said value, its
+# KEYS meta, outbox, then said keys. ARGV fence, reply id, delivery ("" when all is sent), said value and its
 # ttl.
 _MARK = Script(
     """
@@ -219,8 +232,9 @@ return 1
 """
 )
 
-# KEYS inbox, meta, turns, outbox. ARGV person ("" for everybody), prefix of the place's keys, ttl.
-# Reply records and votes are named inside: they carry the same tag, so they are in the same slot.
+# KEYS inbox, meta, turns, outbox, what the person heard. ARGV person ("" for everybody), prefix of the
+# place's keys, ttl. Reply records and votes are named inside: they carry the same tag, so they are in the
+# same slot.
 _FORGET = Script(
     """
 local function theirs(said)
@@ -251,6 +265,10 @@ if gone > 0 then
   if #kept > 0 then redis.call('EXPIRE', KEYS[3], ARGV[3]) end
   redis.call('HSET', KEYS[2], 'start', start - shift)
 end
+for _, reply in ipairs(redis.call('SMEMBERS', KEYS[5])) do
+  redis.call('DEL', ARGV[2] .. ':reply:' .. reply, ARGV[2] .. ':votes:' .. reply)
+end
+redis.call('DEL', KEYS[5])
 local waiting = redis.call('LRANGE', KEYS[1], 0, -1)
 redis.call('DEL', KEYS[1])
 for _, raw in ipairs(waiting) do
@@ -402,6 +420,7 @@ class Turns:
                 k["turns"],
                 k["outbox"],
                 keys.reply(claim.conversation.place, delivery.reply),
+                *{keys.heard(claim.conversation.place, item.person) for item in turn.said},
             ],
             *(claim.fence, items, orjson.dumps(turn), "" if replaces is None else replaces, start, record),
             *(delivery.reply, orjson.dumps(delivery), self._keep, self._keep_reply, KEPT_TURNS),
@@ -446,7 +465,7 @@ class Turns:
         everybody = conversation.place.kind == "private"
         gone: int = await self._store.run(
             _FORGET,
-            [k["inbox"], k["meta"], k["turns"], k["outbox"]],
+            [k["inbox"], k["meta"], k["turns"], k["outbox"], keys.heard(conversation.place, person.id)],
             *("" if everybody else person.id, keys.of_place(conversation.place), self._keep),
         )
         return gone
@@ -464,9 +483,10 @@ class Turns:
         been left.
         """
         members: list[str] = await self._store.run(
-            _WAITING, [keys.ready(platform, account)], int(older_than * 1000), 200
+            _WAITING, [keys.ready(platform, account)], int(older_than * 1000), 1000
         )
-        return [Conversation(place, more[0]) for place, more in map(keys.read_place, members)]
+        places = map(keys.read_place, members)
+        return [Conversation(place, more[0]) for place, more in places if more]
 
     async def idle(self, conversation: Conversation, entry: Entry) -> None:
         """Take the conversation out of the index, unless something came since `entry` was read."""

@@ -24,6 +24,8 @@ async def fit(write: Write, turns: int, budget: int, count: Count, known: int | 
     tokenizer, a round trip, is asked only when that is no proof. Returns `turns` when even the last message
     alone is too long.
     """
+    if not turns:
+        return 0
     bound = known if known is not None else sum(token_bound(message.content) for message in write(0))
     if bound <= budget or await count(write(0)) <= budget:
         return 0

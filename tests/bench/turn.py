@@ -178,9 +178,7 @@ def main() -> None:
         streamed, streamed_firsts = await ours(base_url, key, turns, 0.03)
         print(f"CPU a turn, openai's create     {theirs:6.2f} ms   (the model's stream alone)")
         print(f"CPU a turn, ours, whole         {mine:6.2f} ms   (at most 4)   ratio {mine / theirs:.2f}")
-        print(
-            f"CPU a turn, ours, streamed      {streamed:6.2f} ms   ratio {streamed / theirs:.2f}"
-        )
+        print(f"CPU a turn, ours, streamed      {streamed:6.2f} ms   ratio {streamed / theirs:.2f}")
         direct, added = await first_word(base_url, key, statistics.median(streamed_firsts))
         print(f"first word, the stream alone    {direct:6.2f} ms p50 (our client, same messages)")
         print(f"first word, a whole turn        {direct + added:6.2f} ms p50")

@@ -61,8 +61,7 @@ def talking(settings: BotSettings) -> Talking:
 
 @pytest.fixture(autouse=True)
 async def _heartbeats_end() -> AsyncIterator[None]:
-    """discord.py's heartbeat is a thread, which may outlive a socket that was cut, and then the test's loop.
-    """
+    """discord.py's heartbeat is a thread, which may outlive a socket that was cut and the test's loop."""
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("keep-alive-handler"):

@@ -1,5 +1,4 @@
-"""kill -9, again and again, in the middle of turns: nothing lost, nothing twice, histories of complete pairs.
-"""
+"""kill -9, again and again, in the middle of turns: nothing lost, nothing twice, complete pairs."""
 
 import asyncio
 import os

@@ -107,7 +107,7 @@ def test_a_name_is_one_short_word_on_one_line(name: str) -> None:
     assert flat
     assert len(flat) <= NAME_LENGTH + 2
     assert flat.splitlines() == [flat]
-    assert not set(flat) & set("[]{}<>:\"|\\")
+    assert not set(flat) & set('[]{}<>:"|\\')
     assert flat.casefold() not in {"system", "user", "assistant", "tool", "developer"}
 
 
