@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bot import keys
@@ -25,7 +25,7 @@ _BAR = 24
 
 async def show_feedback(settings: BotSettings, last: int) -> None:
     """The replies voted on, the last voted first, and how each version fares."""
-    table = Table("when", "version", "up", "down", "where", "reply")
+    table = Table("when", "version", "up", "down", "where", Column("reply", overflow="fold"))
     up: Counter[str] = Counter()
     down: Counter[str] = Counter()
     async with open_store(settings) as store:
@@ -57,7 +57,7 @@ async def show_feedback(settings: BotSettings, last: int) -> None:
 async def show_conversations(settings: BotSettings) -> None:
     """The conversations of the last day, by the names that `show_prompt` takes."""
     characters, _ = find_characters(settings)
-    table = Table("conversation", "turns", "last said")
+    table = Table(Column("conversation", overflow="fold", ratio=3), "turns", Column("last said", ratio=1))
     async with open_store(settings) as store:
         turns = _turns(store, settings)
         async for key in store.client.scan_iter(match=f"{keys.PREFIX}:*:places", count=1000):
