@@ -55,9 +55,9 @@ class DiscordClient(discord.Client):
             max_ratelimit_timeout=60,
             http_trace=trace,
         )
-        self.ready = False
         self.chat = chat
         self._gateway = gateway
+        self._ready_once = asyncio.Event()
         self.tree = _commands(self)
         self._orders: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[tuple[int, int, str], Reaction] = OrderedDict()  # message, person, emoji
@@ -78,12 +78,17 @@ class DiscordClient(discord.Client):
 
     async def on_ready(self) -> None:
         """After every new session. (A resumed one gets what it missed from Discord.)"""
-        self.ready = True
+        self._ready_once.set()
         self.announce()
         await self._catch_up()
 
     async def on_resumed(self) -> None:
         self.announce()
+
+    @property
+    def ready(self) -> bool:
+        """Whether this login was ever complete."""
+        return self._ready_once.is_set()
 
     def announce(self) -> None:
         self.chat.connected(PLATFORM, self.account)
@@ -103,6 +108,9 @@ class DiscordClient(discord.Client):
     async def on_message(self, message: discord.Message) -> None:
         place = self.place(message.guild.id if message.guild else None, message.channel.id, message.author.id)
         async with self._order(message.channel.id):
+            # People's words come as soon as the line is up, before the list of servers is complete: until then
+            # nothing can be answered.
+            await self._ready_once.wait()
             await self._take(message, place)
 
     def _order(self, channel: int) -> asyncio.Lock:

@@ -67,13 +67,18 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
     alice, bob = discord.add_user("Alice"), discord.add_user("Bob", locale="zh-CN")
 
     @asynccontextmanager
-    async def begin(*, stream_every: float = 0.1) -> AsyncIterator[World]:
+    async def begin(*, stream_every: float = 0.1, greeted: str = "") -> AsyncIterator[World]:
+        """`greeted`: what Alice writes in the moment in which the bot's line is up, before it knows anything."""
         gateway = DiscordGateway(discord.token)
         gateway.burst, gateway.stream_every = 0.1, stream_every
         stop = asyncio.Event()
         async with app.chat_service(settings, [gateway]) as chat:
             serving = asyncio.create_task(gateway.run(chat, stop))
             try:
+                if greeted:
+                    await discord.wait(lambda: discord.gateway.connected, 10, "the bot")
+                    assert not gateway.accounts(), "the line was up too long already"
+                    await discord.dm(alice, greeted)
                 async with asyncio.timeout(10):
                     while not gateway.accounts():  # it has no event
                         await asyncio.sleep(0.01)
@@ -290,3 +295,8 @@ async def test_a_removed_channel_does_not_hold_up_the_others(running: Running, d
         world.room.visible = False
         await discord.dm(world.bob, "hello")
         assert (await world.finished()).channel is discord.dm_channel(world.bob)
+
+
+async def test_a_command_that_came_before_the_bot_was_ready_is_answered(running: Running) -> None:
+    async with running(greeted="/help") as world:
+        assert "/character" in (await world.discord.wait_message(lambda message: True, 10)).content
