@@ -4,7 +4,7 @@
 
     InferenceError
     ├── InferenceUnavailable    refused, timed out, 5xx, a stream cut off: may be tried again
-    ├── InferenceRejected       4xx: an unknown version, a prompt too long: trying again is useless; .status, .known
+    ├── InferenceRejected       4xx, an unknown version, a prompt too long: useless to repeat; .status, .known
     ├── CharacterError          a character's folder or card cannot be read; .path
     ├── AdapterError            a LoRA adapter that must not be loaded; .path, .reason
     └── ModelError              the base model cannot be prepared or served

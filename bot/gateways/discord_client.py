@@ -108,8 +108,8 @@ class DiscordClient(discord.Client):
     async def on_message(self, message: discord.Message) -> None:
         place = self.place(message.guild.id if message.guild else None, message.channel.id, message.author.id)
         async with self._order(message.channel.id):
-            # People's words come as soon as the line is up, before the list of servers is complete: until then
-            # nothing can be answered.
+            # People's words come as soon as the line is up, before the list of servers is complete, and until
+            # then nothing can be answered.
             await self._ready_once.wait()
             await self._take(message, place)
 

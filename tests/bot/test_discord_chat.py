@@ -68,7 +68,7 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
 
     @asynccontextmanager
     async def begin(*, stream_every: float = 0.1, greeted: str = "") -> AsyncIterator[World]:
-        """`greeted`: what Alice writes in the moment in which the bot's line is up, before it knows anything."""
+        """`greeted`: what Alice writes while the bot's line is up and nothing is known yet."""
         gateway = DiscordGateway(discord.token)
         gateway.burst, gateway.stream_every = 0.1, stream_every
         stop = asyncio.Event()
