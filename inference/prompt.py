@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from dataset_builder.schema import Dialogue, LanguageModelingRow, Message
+from dataset_builder.schema import LanguageModelingRow, Message
 from inference.characters import Character
 
 NAME_LENGTH = 24
@@ -67,6 +67,11 @@ class Exchange(BaseModel):
 
     said: tuple[Said, ...]
     reply: str
+
+
+def exchange(said: str, reply: str) -> Exchange:
+    """A turn of two people: one message, one answer."""
+    return Exchange(said=(Said(text=said),), reply=reply)
 
 
 def clean(text: str) -> str:
@@ -155,10 +160,8 @@ def messages(character: Character, window: Sequence[Exchange], last: Iterable[Sa
     return written
 
 
-def training_row(character: Character, dialogue: Dialogue) -> LanguageModelingRow:
+def training_row(character: Character, turns: Sequence[Exchange]) -> LanguageModelingRow:
     """A dialogue as the served model will see it: the same static part, the same writing of every turn."""
-    *window, (said, answered) = dialogue.turns
-    written = messages(
-        character, [Exchange(said=(Said(text=s),), reply=a) for s, a in window], (Said(text=said),)
-    )
-    return LanguageModelingRow(messages=(*written, Message(role="assistant", content=clean(answered))))
+    *window, last = turns
+    written = messages(character, window, last.said)
+    return LanguageModelingRow(messages=(*written, Message(role="assistant", content=clean(last.reply))))

@@ -25,10 +25,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from dataset_builder.schema import Dialogue, Message
+from dataset_builder.schema import Message
 from inference.characters import Character, load_character
-from inference.prompt import training_row
+from inference.prompt import Exchange, exchange, training_row
 
+Turns = Sequence[Exchange]
 LIBRARIES = ("torch", "transformers", "peft", "safetensors", "tokenizers")
 
 
@@ -119,7 +120,7 @@ def loss_of(model: Any, rows: Sequence[Tokens], start: int) -> Any:
     return cross_entropy(model(**arguments).logits[0].float(), targets)
 
 
-def train(character: Character, dialogues: Sequence[Dialogue], base: Path, out: Path, recipe: Recipe) -> None:
+def train(character: Character, dialogues: Sequence[Turns], base: Path, out: Path, recipe: Recipe) -> None:
     """Write the version folder `out`. Its parent's name is the base's id."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -176,7 +177,7 @@ def train(character: Character, dialogues: Sequence[Dialogue], base: Path, out: 
 
     trained = {
         "rows": len(learned),
-        "exchanges": sum(len(dialogue.turns) for dialogue in dialogues),
+        "exchanges": sum(map(len, dialogues)),
         "epochs": recipe.epochs,
         "rate": recipe.rate,
         "rank": recipe.rank,
@@ -240,7 +241,7 @@ def main() -> None:
         parser.error(f"`{given.base}` is no prepared base model; run `python -m inference prepare` first")
     character = load_character(given.characters / given.character)
     lines = (character.folder / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()
-    dialogues = [Dialogue.model_validate_json(line) for line in lines]
+    dialogues = [[exchange(*turn) for turn in json.loads(line)["turns"]] for line in lines]
     train(character, dialogues, given.base, given.out, Recipe(epochs=given.epochs, rate=given.rate))
 
 

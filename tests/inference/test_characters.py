@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.schema import Dialogue
 from inference.characters import (
     Card,
     load_character,
@@ -21,7 +20,7 @@ from inference.characters import (
     served_name,
 )
 from inference.errors import CharacterError
-from inference.prompt import system_text, training_row
+from inference.prompt import exchange, system_text, training_row
 
 OURS = Path(__file__).parents[2] / "characters"
 V1 = {
@@ -159,8 +158,8 @@ def test_our_two_characters() -> None:
 def test_dialogues_are_rows_of_the_schema_and_in_one_language(name: str) -> None:
     character = load_character(OURS / name)
     lines = (character.folder / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()
-    dialogues = [Dialogue.model_validate_json(line) for line in lines]
-    answers = [answered for dialogue in dialogues for _, answered in dialogue.turns]
+    dialogues = [[exchange(*turn) for turn in json.loads(line)["turns"]] for line in lines]
+    answers = [turn.reply for dialogue in dialogues for turn in dialogue]
     assert len(dialogues) >= 120
     assert len(answers) >= 260
     assert len(set(answers)) == len(answers)

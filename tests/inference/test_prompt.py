@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataset_builder.schema import Dialogue
 from inference.characters import Card, Character, load_character
 from inference.models import prepare
 from inference.prompt import (
@@ -17,6 +16,7 @@ from inference.prompt import (
     Said,
     clean,
     clean_name,
+    exchange,
     messages,
     system_text,
     training_row,
@@ -150,7 +150,7 @@ def test_a_prompt_grows_at_its_end_only(window: list[Exchange], turn: Exchange, 
 
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4))
 def test_what_is_trained_is_what_is_served(turns: list[tuple[str, str]]) -> None:
-    row = training_row(ZHIWEI, Dialogue(turns=tuple(turns)))
+    row = training_row(ZHIWEI, [exchange(*turn) for turn in turns])
     *window, (said, answered) = turns
     served = messages(ZHIWEI, [Exchange(said=(Said(text=s),), reply=a) for s, a in window], [Said(text=said)])
     assert list(row.messages[:-1]) == served

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from dataset_builder.schema import Dialogue
 from inference.characters import Character, load_character
-from inference.prompt import training_row
+from inference.prompt import exchange, training_row
 from training.first_adapters import Recipe, loss_of, sha256, shared_start, tokens_of, train
 
 torch = pytest.importorskip("torch")
@@ -21,9 +20,9 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 DIALOGUES = (
-    Dialogue(turns=(("hi", "well, hello"), ("who?", "me"))),
-    Dialogue(turns=(("a name?", "Nene."),)),
-    Dialogue(turns=(("hi", "again"), ("bye", "no"), ("why", "the door stays open"))),
+    [exchange("hi", "well, hello"), exchange("who?", "me")],
+    [exchange("a name?", "Nene.")],
+    [exchange("hi", "again"), exchange("bye", "no"), exchange("why", "the door stays open")],
 )
 
 
@@ -32,7 +31,8 @@ def character(tmp_path: Path) -> Character:
     folder = tmp_path / "characters" / "nene"
     folder.mkdir(parents=True)
     (folder / "card.json").write_text('{"name": "Nene", "description": "a gardener"}', encoding="utf-8")
-    lines = [dialogue.model_dump_json() for dialogue in DIALOGUES]
+    pairs = [[(turn.said[0].text, turn.reply) for turn in dialogue] for dialogue in DIALOGUES]
+    lines = [json.dumps({"turns": each}) for each in pairs]
     (folder / "dialogues.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return load_character(folder)
 
