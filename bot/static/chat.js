@@ -93,10 +93,7 @@ class Chat {
   history({ character, utterances, thinking, after }) {
     const fresh = this.conversation?.character.id !== character;
     const before = this.conversation?.lines.at(-1);
-    if (fresh) {
-      this.conversation = new Conversation(this.cast.find((each) => each.id === character), this.letters);
-      this.stage.enter(this.conversation.character);
-    }
+    if (fresh) this.enter(character);
     this.chosen = character;
     this.unread.delete(character);
     if (!after) {
@@ -226,11 +223,19 @@ class Chat {
     this.askAgain();
   }
 
+  enter(id) {
+    this.conversation = new Conversation(this.cast.find((each) => each.id === id), this.letters);
+    this.stage.enter(this.conversation.character);
+  }
+
   choose(id) {
     localStorage.setItem(MET, "1");
     this.chosen = id;
     this.hush();
-    if (this.conversation?.character.id !== id) this.hello();
+    if (this.conversation?.character.id !== id) {
+      this.enter(id); // what is written now is for her, though her history has yet to come
+      this.hello();
+    }
     if (matchMedia("(hover: hover)").matches) find("text").focus();
   }
 

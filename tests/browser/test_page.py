@@ -228,6 +228,20 @@ async def test_enter_while_an_input_method_composes_sends_nothing(house: House, 
     await heard(page, "zhiwei.v1 heard: 你好 x")
 
 
+async def test_what_is_written_at_once_is_for_her_who_was_chosen(house: House, opened: Opening) -> None:
+    page = await opened()
+    await expect(page.locator("#picker")).to_be_visible()
+    await page.evaluate(
+        """() => {
+          document.querySelector("[data-character=zhiwei]").click();
+          document.getElementById("text").value = "在吗";
+          document.getElementById("say").requestSubmit();
+        }"""
+    )
+    await heard(page, "zhiwei.v1 heard: 在吗")
+    await expect(page.locator("#plate")).to_have_text("沈知微")
+
+
 async def test_a_message_that_was_refused_can_be_sent_again(opened: Opening) -> None:
     page = await opened()
     await choose(page, "maeve")
