@@ -33,7 +33,7 @@ ENDPOINT_FILE = "inference.json"  # where the client looks for address and key
 LOG_LIMIT = 20 * 2**20
 WATCH_EVERY = 2.0  # seconds between two looks for new adapters
 STABLE_AFTER = 60.0  # seconds of serving after which an end counts as the first one again
-LONGEST_WAIT = 15.0
+LONGEST_WAIT = 5.0  # a start takes longer than that anyway
 ATTEMPTS = 3  # starts without ever becoming ready, then there is no use in going on
 
 
