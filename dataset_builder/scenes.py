@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from dataset_builder.languages import guess_language
+from dataset_builder.languages import guess_all
 from dataset_builder.lines import clean_name
 from dataset_builder.report import Losses
 from dataset_builder.schema import Line, Scene
@@ -95,11 +95,12 @@ def _name_languages(scenes: Sequence[Scene]) -> None:
     """A scene's language by its own words, or by those of the work where it has few."""
     if all(scene.language for scene in scenes):
         return
-    whole = guess_language(line.text for scene in scenes if not scene.language for line in scene.lines)
+    whole = guess_all(line.text for scene in scenes if not scene.language for line in scene.lines)
     for scene in scenes:
         if not scene.language:
             letters = sum(len(line.text) for line in scene.lines)
-            scene.language = (guess_language(line.text for line in scene.lines) if letters > 200 else "") or whole
+            own = guess_all(line.text for line in scene.lines) if letters > 200 else ""
+            scene.language = own or whole
 
 
 def speech(scenes: Iterable[Scene]) -> Iterator[Line]:

@@ -11,6 +11,7 @@ from dataset_builder.work import FILE_LIMIT, ScriptFile, memory_file
 NAME = "zip"
 RATIO = 200  # a member that grows more than this when unpacked is a bomb
 MEMBERS = 100_000
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
 def sniff(head: bytes) -> bool:
@@ -30,7 +31,7 @@ def members(file: ScriptFile) -> Iterator[ScriptFile]:
                 if info.file_size > FILE_LIMIT or info.file_size > RATIO * max(info.compress_size, 1024):
                     raise ScriptError(file.name, 0, f"`{info.filename}` claims {info.file_size:,} bytes")
                 yield memory_file(f"{file.name}/{safe_name(info.filename)}", archive.read(info))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zlib.error) as error:
+    except (*_BROKEN, OSError, RuntimeError, ValueError) as error:
         raise ScriptError(file.name, 0, f"a broken ZIP: {error}") from error
 
 
