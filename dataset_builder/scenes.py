@@ -13,6 +13,7 @@ from dataset_builder.report import Losses
 from dataset_builder.schema import Line, Scene
 
 GAP = 8  # lines of narration on end, after which a file without borders of its own begins another scene
+ENOUGH = 40  # letters that tell a language
 REPLAY = 4  # lines: a shorter scene may well be said twice
 _BETWEEN = ("・", "·", "•")
 
@@ -99,7 +100,7 @@ def _name_languages(scenes: Sequence[Scene]) -> None:
     for scene in scenes:
         if not scene.language:
             letters = sum(len(line.text) for line in scene.lines)
-            own = guess_all(line.text for line in scene.lines) if letters > 200 else ""
+            own = guess_all(line.text for line in scene.lines) if letters > ENOUGH else ""
             scene.language = own or whole
 
 
