@@ -69,10 +69,10 @@ def test_a_duo_is_two_people_only_if_both_are_known() -> None:
 def test_a_scene_says_its_language_and_a_short_one_has_that_of_the_work() -> None:
     found = tidy(
         [
-            scene("a", "1", *[("灯", "「おはようございます、今日もいい天気ですね」")] * 3),
+            scene("a", "1", *[("灯", "「おはようございます、今日もいい天気ですね」")] * 9),
             scene("a", "2", ("凛", "「無理」")),
             Scene("w", "a", "3", language="fr", lines=lines(("X", "oui"))),
-            scene("b", "1", *[("M", "This is a very long English sentence, said by somebody.")] * 5),
+            scene("b", "1", *[("M", "This is a very long English sentence, said by somebody.")]),
         ],
         Losses(),
     )
