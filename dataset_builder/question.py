@@ -12,7 +12,6 @@ from pydantic import BaseModel, ValidationError
 from dataset_builder.cost import Tokens
 from dataset_builder.errors import DatasetError
 from dataset_builder.languages import tokens as likely_tokens
-from inference.client import token_bound
 
 _REPAIR_ROOM = 1024  # tokens: what the second question says besides the first and its answer
 
@@ -76,7 +75,7 @@ class Question(Generic[Shape]):
 
     def most(self, thinking_tokens: int) -> Tokens:
         """What it cannot cost more than: asked twice, each answer as long as it may be."""
-        read = sum(map(token_bound, self._parts))
+        read = sum(len(part.encode("utf-8", "replace")) + 8 for part in self._parts)  # a token has a byte
         written = self.max_tokens + thinking_tokens
         return Tokens(2 * read + self.max_tokens + _REPAIR_ROOM, 2 * written)
 
