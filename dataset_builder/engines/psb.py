@@ -127,13 +127,13 @@ class Psb:
         node = self._parents.at(self._ends.at(index))
         letters = bytearray()
         while node:
+            self.spend(ITEM)
             parent = self._parents.at(node)
             letter = node - self._bases.at(parent)
             if not 0 < letter < 256 or len(letters) == NAME_LIMIT:
                 raise self.broken("its names lead nowhere")
             letters.append(letter)
             node = parent
-        self.spend(len(letters))
         letters.reverse()
         try:
             return letters.decode()

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builder.archives import xp3
+from dataset_builder.engines import ReadOptions, scn
 from dataset_builder.errors import ProtectedScript, ScriptError
+from dataset_builder.report import Losses
 from dataset_builder.work import ScriptFile, memory_file
+from tests.dataset_builder.psb_writer import write_psb
 
 SCENE = "*start\n【灯】\n「おはよう」[p]\n".encode("utf-16")
 LIST = b'{"name": "a"}' * 900
@@ -84,6 +87,16 @@ def test_what_was_put_in_comes_out(packed: bool, newer: bool, pieces: int) -> No
     }
     long = found["data.xp3/list.json"]
     assert (long.size, long.head, long.peek(3)) == (len(LIST), LIST[:4096], LIST[:3])
+
+
+def test_compiled_scenes_inside_are_read() -> None:
+    scenes = write_psb(
+        {"name": "a.ks", "scenes": [{"label": "*a", "texts": [["灯", None, "「おはよう」", None]]}]}
+    )
+    files = list(opened(archive({"scn/a.ks.scn": scenes, "image.tlg": b"TLG5.0"})).values())
+    assert [scn.sniff(file.name, file.head) > 0 for file in files] == [True, False]
+    (scene,) = scn.read(files[:1], ReadOptions(), Losses())
+    assert (scene.file, scene.lines[0].text) == ("data.xp3/scn/a.ks.scn", "おはよう")
 
 
 def test_an_archive_is_told_by_its_first_bytes() -> None:
