@@ -1,11 +1,9 @@
 """Requests that are computed together get what each gets alone.
 
-vLLM on a CPU gives a base request in a batch with an adapter the weights of the last slot, if that is
-taken, without a
-word. `serve` keeps it free. Batching itself moves log-probabilities by some hundredths, so texts are
-compared where
-the choice was clear, and numbers within what batching does; the last test shows that the wrong weights are
-found.
+vLLM on a CPU gives a base request in a batch with an adapter the weights of the last slot, if that is taken,
+without a word. `serve` keeps it free. In bfloat16 batching alone moves a log-probability by up to a half, so
+here is computed in float32, where what is left of it changes no word; the last test shows that the wrong
+weights are found.
 """
 
 import asyncio
@@ -19,9 +17,7 @@ import pytest
 from inference.base import Base
 from tests.inference.conftest import Served, start_serve, write_adapter
 
-CLEAR = 0.6  # a lead of the chosen token over the second that batching cannot turn round
-NOISE = 0.25  # the most that batching moves one log-probability
-MEAN_NOISE = 0.06
+NOISE = 0.02  # the most that batching moves a log-probability in float32
 QUESTIONS = (
     "Where do you live?", "What did you eat today?", "Tell me about the sea.", "Do you like rain?",
     "What is your favourite colour?", "Are you tired?", "Sing me something.", "Who taught you to sail?",
@@ -34,10 +30,6 @@ QUESTIONS = (
 class Answer:
     text: tuple[str, ...]
     tops: tuple[dict[str, float], ...]  # for each token the likeliest ones
-
-    def lead(self, position: int) -> float:
-        first, second, *_ = sorted(self.tops[position].values(), reverse=True)
-        return first - second
 
 
 async def _ask(session: aiohttp.ClientSession, served: Served, model: str, question: str, run: str) -> Answer:
@@ -77,33 +69,39 @@ async def _both_ways(served: Served, names: list[str], count: int) -> list[tuple
 
 
 def _differences(pairs: list[tuple[str, Answer, Answer]]) -> list[str]:
-    """What batching cannot explain."""
+    """Where a model said something else, or was not as sure of it."""
     wrong = []
-    moved: dict[str, list[float]] = {}
     for name, alone, together in pairs:
-        for position, (one, other) in enumerate(zip(alone.tops, together.tops, strict=False)):
-            shared = sorted(one.keys() & other.keys(), key=lambda token: -one[token])[:3]
-            by = [abs(one[token] - other[token]) for token in shared]
-            moved.setdefault(name, []).extend(by)
-            if max(by, default=99) > NOISE:
-                wrong.append(f"{name}: {alone.text} became {together.text}: {max(by, default=99):.2f} off")
-                break
-            if alone.text[position : position + 1] != together.text[position : position + 1]:
-                if alone.lead(position) > CLEAR:
-                    wrong.append(f"{name}: {alone.text} became {together.text}")
-                break  # from here on they answer different beginnings
-    for name, by in moved.items():
-        if (mean := sum(by) / len(by)) > MEAN_NOISE:
-            wrong.append(f"{name}: log-probabilities moved by {mean:.3f} on average")
+        moved = max(
+            abs(one[token] - other[token])
+            for one, other in zip(alone.tops, together.tops, strict=True)
+            for token in one.keys() & other.keys()
+        )
+        if alone.text != together.text or moved > NOISE:
+            wrong.append(f"{name}: {alone.text} became {together.text}, {moved:.3f} off")
     return wrong
 
 
+def _serve(folder: Path, base: Base, adapters: int, **environment: str) -> Served:
+    characters = folder / "characters"
+    for seed, name in enumerate(("maeve/v1", "zhiwei/v1", "maeve/v2")[:adapters], 1):
+        character, version = name.split("/")
+        rank = 16 if seed == 2 else 8
+        write_adapter(characters / character / "adapters" / base.id / version, base, seed=seed, rank=rank)
+    served = start_serve(folder / "serve", base, characters, CHATNVL_SERVE__DTYPE="float32", **environment)
+    served.wait_for("is ready after")
+    return served
+
+
 @pytest.mark.slow
-async def test_64_requests_over_base_and_all_adapters(vllm_server: Served) -> None:
-    names = [vllm_server.base.id, "maeve.v1", "zhiwei.v1", "maeve.v2"]
-    pairs = await _both_ways(vllm_server, names, 64)
+async def test_64_requests_over_base_and_all_adapters(tmp_path: Path, real_base: Base) -> None:
+    served = _serve(tmp_path, real_base, 3)
+    try:
+        pairs = await _both_ways(served, [real_base.id, "maeve.v1", "zhiwei.v1", "maeve.v2"], 64)
+    finally:
+        served.stop()
     assert _differences(pairs) == []
-    assert len({alone.text for _, alone, _ in pairs[:4]}) > 1, (
+    assert len({alone.text for _, alone, _ in pairs[:4]}) == 4, (
         "the adapters change nothing: nothing was tested"
     )
 
@@ -111,21 +109,15 @@ async def test_64_requests_over_base_and_all_adapters(vllm_server: Served) -> No
 @pytest.mark.slow
 async def test_with_as_many_slots_as_adapters_it_is_seen(tmp_path: Path, real_base: Base) -> None:
     """The same comparison against vLLM as it comes: the base model answers with an adapter's weights."""
-    for seed, character in enumerate(("maeve", "zhiwei"), 1):
-        write_adapter(
-            tmp_path / "characters" / character / "adapters" / real_base.id / "v1", real_base, seed=seed
-        )
-    served = start_serve(
-        tmp_path / "serve",
+    served = _serve(
+        tmp_path,
         real_base,
-        tmp_path / "characters",
+        2,
         CHATNVL_SERVE__SPARE_SLOTS="0",
         CHATNVL_SERVE__ARGUMENTS="--max-loras 2",
     )
     try:
-        served.wait_for("is ready after")
-        names = [real_base.id, "maeve.v1", "zhiwei.v1"]
-        wrong = _differences(await _both_ways(served, names, 24))
+        wrong = _differences(await _both_ways(served, [real_base.id, "maeve.v1", "zhiwei.v1"], 24))
     finally:
         served.stop()
     assert wrong
