@@ -15,9 +15,7 @@ _BLANKS = " \t\n\u3000\u00a0\u200b\ufeff"
 _MASK = re.compile(
     r"[?？�■●○〇＊*\-ー—…]{1,8}|謎の.{1,6}|未知.{0,3}|神秘.{0,3}|unknown|mystery \w+", re.IGNORECASE
 )
-_DECORATION = re.compile(r"(.+?)[ \u3000]*[（(][^（）()]*[）)]")  # 灯（小声）
-_TOGETHER = re.compile(r"[ \u3000]*(?:[＆&＋+、，/／;；]|＝| and )[ \u3000]*")
-_BREAK = re.compile(r"[ \t\u3000]*\n[ \t\u3000]*")
+_TOGETHER = re.compile(r"[＆&＋+、，/／;；＝]| and ")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff…—♪♥]")
 
 
@@ -63,8 +61,11 @@ def clean_name(name: str) -> str:
 
 def real_name(name: str) -> str:
     """Who it is: the name without stage directions, `灯（小声）` -> `灯`."""
-    match = _DECORATION.fullmatch(name)
-    return match[1] if match else name
+    if not name.endswith(("）", ")")):
+        return name
+    at = max(name.rfind("（"), name.rfind("("))
+    closed_before = max(name.rfind("）", 0, -1), name.rfind(")", 0, -1))
+    return name[:at].rstrip(_BLANKS) or name if at > closed_before else name
 
 
 def is_mask(name: str) -> bool:
@@ -87,13 +88,11 @@ def join_breaks(text: str) -> str:
     others."""
     if "\n" not in text:
         return text
-    text = text.strip("\n")
-
-    def between(match: re.Match[str]) -> str:
-        before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
-        return "" if _WIDE.match(before) or _WIDE.match(after) else " "
-
-    return _BREAK.sub(between, text)
+    whole = ""
+    for line in filter(None, (line.strip(" \t\u3000") for line in text.split("\n"))):
+        whole += " " if whole and not (_WIDE.match(whole[-1]) or _WIDE.match(line)) else ""
+        whole += line
+    return whole
 
 
 def spoken(
