@@ -116,9 +116,13 @@ def _who(name: str) -> tuple[str, str, tuple[str, ...]]:
     return name, shown, together(name) if name else ()
 
 
-def second_language(translations: Iterable[str]) -> str:
-    """The language of a file's translations by the first hundred, `und` if they have no letters."""
-    return guess_all(islice(filter(None, translations), 100)) or "und"  # BCP 47: undetermined
+def second_language(pairs: Iterable[tuple[str, str]]) -> str:
+    """The language of a file's translations by the first hundred of its (original, translation).
+
+    `und`, BCP 47's undetermined, if they have no letters.
+    """
+    translations = (translation for text, translation in pairs if translation and translation != text)
+    return guess_all(islice(translations, 100)) or "und"
 
 
 def head_text(head: bytes) -> str:

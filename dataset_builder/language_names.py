@@ -20,9 +20,11 @@ LANGUAGES = {name: language for language, names in _NAMES.items() for name in na
 
 
 def named_language(name: str) -> str:
-    """The language that a name means, "" if none. The last word of several decides: `json_jp` is Japanese."""
-    name = name.strip().lower().replace("-", "_").replace(" ", "_")
-    return LANGUAGES.get(name) or LANGUAGES.get(name.rpartition("_")[2], "")
+    """The language that a name means, "" if none. The end of several words decides: `json_jp` is Japanese."""
+    name = name.strip().lower().replace("-", "_").replace(" ", "_")[-40:]
+    while name and name not in LANGUAGES:
+        name = name.partition("_")[2]
+    return LANGUAGES.get(name, "")
 
 
 def by_language(files: Sequence[ScriptFile]) -> list[dict[str, ScriptFile]]:

@@ -54,7 +54,7 @@ def read(files: Sequence[ScriptFile], options: ReadOptions, losses: Losses) -> I
 
 def _read(file: ScriptFile, options: ReadOptions, known: dict[str, str], losses: Losses) -> Iterator[Scene]:
     blocks = _blocks(decode(file.read(), file.name, options.encoding), file.name, losses)
-    language = options.translation or second_language(blocks.translations)
+    language = options.translation or second_language(zip(blocks.originals, blocks.translations, strict=True))
     scene = Scene(options.work, file.name, "", language=options.language)
     for at, speaker, plate in _names(blocks, known, options.name_after, losses):
         translation = blocks.translations[at]
