@@ -17,11 +17,13 @@ from dataset_builder.lines import clean_name, real_name, spoken, together
 from dataset_builder.report import Losses
 from dataset_builder.schema import Line, Ruby, Source
 
+# Ruby stands on no hiragana: `[あかり]おはよう` is a name.
 _MAYBE_CODE = re.compile(r"[<%\\\[#]")
 _CODE = re.compile(
     r"<r(?P<over>[^<>\n]{1,40})>(?P<under>[^<>\n]{1,40})</r>"
     r"|<(?P<tag>/?[A-Za-z#][^<>\n]{0,99})>"
-    r"|\[(?P<kana>[\u3041-\u30ff]{1,20})(?:,(?P<count>[0-9]{1,2}))?\](?=[^\s\[<%\\])"
+    r"|\[・+(?:,[0-9]{1,2})?\](?=\w)"
+    r"|\[(?P<kana>[\u3041-\u30ff]{1,20})(?:,(?P<count>[0-9]{1,2}))?\](?=[^\W\u3041-\u309f])"
     r"|%l[^;\n]{0,40};#[0-9A-Fa-f]{0,8};"
     r"|%(?:[pdwtDf]?-?[0-9]{0,5}|f[^\s;]{1,40});"
     r"|\#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?;"
@@ -49,8 +51,7 @@ def plain(text: str, losses: Losses) -> tuple[str, tuple[Ruby, ...]]:
             return code["under"]
         if code["kana"] is not None:
             base = text[code.end() : code.end() + int(code["count"] or 1)]
-            if code["kana"].strip("・"):
-                ruby.append(Ruby(base, code["kana"]))
+            ruby.append(Ruby(base, code["kana"]))
         elif code["tag"] is not None:
             name = _TAG_NAME.match(code["tag"])
             if name is None or name[1].lower() not in _LOOKS:
@@ -78,14 +79,11 @@ def dump_line(
     the original once more (as tools write where nobody has translated yet), is none.
     """
     said, ruby = plain(text, losses)
-    if not said or said.isspace():
-        losses.skip("empty text")
-        return None
     translated = {}
     for language, translation in translations.items():
         if translation and translation != text and not translation.isspace():
             translated[language] = plain(translation, losses)[0]
-    if not name and said[0] == "【" and (front := _BRACKETED_NAME.match(said)):
+    if not name and said[:1] == "【" and (front := _BRACKETED_NAME.match(said)):
         name, said = front[1], said[front.end() :]
         translated = {
             language: _BRACKETED_NAME.sub("", translation, count=1)
@@ -94,7 +92,7 @@ def dump_line(
     if name and not speakers:
         name, shown, speakers = _who(name)
         display = display or (shown if shown != name else None)
-    return spoken(
+    line = spoken(
         index,
         name,
         said,
@@ -106,6 +104,10 @@ def dump_line(
         speakers=speakers,
         translations=translated,
     )
+    if not line.text or line.text.isspace():
+        losses.skip("empty text")
+        return None
+    return line
 
 
 @lru_cache(4096)

@@ -42,8 +42,10 @@ def by_language(files: Sequence[ScriptFile]) -> list[dict[str, ScriptFile]]:
     groups: dict[tuple[str, ...], dict[str, ScriptFile]] = {}
     for file, path in zip(files, parts, strict=True):
         for depth, folder in enumerate(path[:-1]):
+            if not (language := named_language(folder)):
+                continue
             above = "/".join(path[:depth])
-            if (language := named_language(folder)) and len(found[above]) > 1:
+            if len(found[above]) > 1:
                 group = groups.setdefault((above, *path[depth + 1 :]), {})
                 if language not in group:
                     group[language] = file

@@ -95,6 +95,8 @@ def _walk(
         parser.Parse(data, True)
     except expat.ExpatError as error:
         raise ScriptError(file.name, error.lineno, f"`{part.name}` is broken: {error}") from error
+    except (LookupError, ValueError) as error:  # what it says of its encoding
+        raise ScriptError(file.name, 0, f"`{part.name}` is broken: {error}") from error
 
 
 def _relations(file: ScriptFile, parts: dict[str, ScriptFile], of: str) -> list[_Relation]:

@@ -66,7 +66,7 @@ def _read(file: ScriptFile, options: ReadOptions, losses: Losses) -> Iterator[Sc
             continue
         found = True
         name = _name(record, at)
-        if name in taken:
+        while name in taken:
             name = f"{name} ({at})"
         taken.add(name)
         scene = Scene(options.work, file.name, name, language=options.language)

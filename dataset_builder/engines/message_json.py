@@ -71,6 +71,7 @@ def read(files: Sequence[ScriptFile], options: ReadOptions, losses: Losses) -> I
 class _Record(NamedTuple):
     at: str  # path in the file
     name: str  # "" for none
+    plate: str  # what is shown for it
     speakers: tuple[str, ...]  # () where `name` says it
     text: str
     translation: str  # "" for none
@@ -106,6 +107,7 @@ def _read(
             translations.get(at, {}),
             Source(file.name, 0, record.at),
             losses,
+            display=record.plate if record.plate != record.name else None,
             speakers=record.speakers,
         )
         if line is not None:
@@ -174,14 +176,16 @@ def _messages(document: Sequence[Any], losses: Losses) -> Iterator[_Record]:
             )
         name = entry.get("name")
         if isinstance(name, str):
-            yield _Record(str(at), name, (), text, translation)
+            yield _Record(str(at), name, name, (), text, translation)
             continue
         names = strings(name) or strings(entry.get("names"))
         if len(names) < 2:
-            yield _Record(str(at), names[0] if names else "", (), text, translation)
+            name = names[0] if names else ""
+            yield _Record(str(at), name, name, (), text, translation)
         else:
             speakers = tuple(map(clean_name, names))
-            yield _Record(str(at), "＆".join(speakers), speakers, text, translation)
+            name = "＆".join(speakers)
+            yield _Record(str(at), name, name, speakers, text, translation)
 
 
 def _texts(
@@ -208,7 +212,7 @@ def _texts(
             names.append(name)
     if together:
         for path, name, original, translation in zip(paths, names, originals, translations, strict=True):
-            yield _Record(path, name, (), original, translation)
+            yield _Record(path, name, name, (), original, translation)
         return
-    for at, speaker, _ in with_names(originals, translations, known, options.name_after, losses):
-        yield _Record(paths[at], speaker, (), originals[at], translations[at])
+    for at, speaker, plate in with_names(originals, translations, known, options.name_after, losses):
+        yield _Record(paths[at], speaker, plate, (), originals[at], translations[at])

@@ -81,7 +81,10 @@ class _Said(NamedTuple):
 
 def _line(index: int, said: _Said, source: Source, losses: Losses) -> Line | None:
     if said.plate.lower() in _NARRATORS:
-        return other_line(index, "narration", unwrap(said.text)[0], said.text, source)
+        line = dump_line(index, None, unwrap(said.text)[0], {}, source, losses)
+        if line is not None:
+            line.raw = said.text
+        return line
     if not said.plate and (title := _TITLE.match(said.text)):
         return other_line(index, "title", said.text[title.end() :], said.text, source)
     display = said.plate if said.plate != said.speaker else None

@@ -106,13 +106,13 @@ def _blocks(text: str, file: str, losses: Losses) -> _Blocks:
                 losses.skip("line without a prefix")
             continue
         semicolon, bracketed, around, marked = match.groups("")
-        id = bracketed or marked
-        again = id == prefix and original is not None
+        its_prefix = bracketed or marked
+        again = its_prefix == prefix and original is not None
         of_translation = semicolon or around in _OF_TRANSLATIONS or (again and around != mark)
-        if id != prefix or not line or (again and not of_translation):
+        if its_prefix != prefix or not line or (again and not of_translation):
             if line:
                 close()
-            line, prefix, mark, its_mark = number, id, "", ""
+            line, prefix, mark, its_mark = number, its_prefix, "", ""
             original = translation = None
         said = physical[match.end() :]
         if not of_translation:

@@ -27,7 +27,7 @@ def read(engine: Engine, files: Mapping[str, str | bytes], **options: Any) -> tu
     for scene in scenes:
         assert scene.work == "w"
         assert [line.index for line in scene.lines] == list(range(len(scene.lines)))
-        assert all(line.text or line.raw for line in scene.lines)
+        assert all(line.text for line in scene.lines)
     return scenes, losses
 
 

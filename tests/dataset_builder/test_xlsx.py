@@ -77,6 +77,13 @@ def test_entities_are_refused() -> None:
         sheets(package(bomb))
 
 
+@pytest.mark.parametrize("encoding", ["klingon", "cp932", "base64"])
+def test_strange_encodings_are_refused(encoding: str) -> None:
+    book = f'<?xml version="1.0" encoding="{encoding}"?><workbook/>'
+    with pytest.raises(ScriptError):
+        sheets(package({"xl/workbook.xml": book}))
+
+
 def test_a_part_that_grows_too_much_is_refused() -> None:
     with pytest.raises(ScriptError):
         sheets(package(parts({"a": "<row>" + " " * 20_000_000 + "</row>"})))

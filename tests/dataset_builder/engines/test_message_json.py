@@ -62,7 +62,7 @@ def test_a_name_that_stands_in_the_message() -> None:
 
 def test_messages_without_text_are_counted() -> None:
     document = [
-        {"name": "灯", "message": ""},
+        {"name": "灯", "message": "「」"},
         {"name": "灯"},
         {"message": 5},
         "x",

@@ -141,6 +141,7 @@ def test_damaged_files_are_lines_or_an_error() -> None:
         survives(transcript, "a.txt", damaged(data, number))
 
 
-def test_every_line_is_counted() -> None:
-    (scene,), losses = read(transcript, {"a.txt": "灯「おはよう」\n灯「」\n灯「ね」\n"})
-    assert len(scene.lines) == 3 - losses.skipped.total()
+def test_empty_speeches_are_counted() -> None:
+    (scene,), losses = read(transcript, {"a.txt": "灯「おはよう」\n灯「」\n旁白：「」\n灯「ね」\n"})
+    assert said(scene.lines) == [("灯", "おはよう"), ("灯", "ね")]
+    assert losses.skipped == {"empty text": 2}

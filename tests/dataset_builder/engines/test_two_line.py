@@ -158,6 +158,26 @@ def test_codes_of_engines_are_stripped_and_kept_in_raw() -> None:
     assert [(ruby.base, ruby.text) for ruby in line.ruby] == [("魔法", "まほう")]
 
 
+def test_ruby_and_what_only_looks_like_it() -> None:
+    texts = [
+        "[まほう]魔を[しんじつ,2]真実と",
+        "[あかり]「え」",
+        "[あかり]おはよう",
+        "[・,3]だめ！",
+        "終わり[えんど]",
+    ]
+    lines = one(two_line, "a.txt", blocks(*((text, "x") for text in texts)))
+    assert [line.text for line in lines] == [
+        "魔を真実と",
+        "[あかり]「え」",
+        "[あかり]おはよう",
+        "だめ！",
+        "終わり[えんど]",
+    ]
+    assert [(ruby.base, ruby.text) for ruby in lines[0].ruby] == [("魔", "まほう"), ("真実", "しんじつ")]
+    assert not any(line.ruby for line in lines[1:])
+
+
 def test_unknown_tags_are_counted() -> None:
     _, losses = read(two_line, {"a.txt": blocks(("<shake=3>地震だ。", "<shake=3>地震了。"))})
     assert losses.unknown == {"<shake=3>": 2}
