@@ -33,7 +33,7 @@ PRICES = {
 def load_prices(path: Path) -> dict[str, Price]:
     """A price table in YAML: `gpt-4.1-mini: {prompt: 0.4, completion: 1.6}` a line. Raises `DatasetError`."""
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ImportError as error:
         raise DatasetError("a price table needs PyYAML: `pip install pyyaml`") from error
     try:

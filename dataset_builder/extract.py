@@ -1,0 +1,113 @@
+"""From what somebody points at to scenes: which format is it, and what does it say."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from dataset_builder.archives import Archive, asar, rpa, xp3, zip
+from dataset_builder.engines import (
+    Engine,
+    ReadOptions,
+    bgi,
+    catsystem2,
+    chat_json,
+    ink,
+    kag,
+    m3t,
+    message_json,
+    naninovel,
+    po,
+    renpy,
+    scn,
+    sheets,
+    transcript,
+    two_line,
+    tyrano,
+    yarn,
+)
+from dataset_builder.errors import DatasetError, ProtectedScript, ScriptError
+from dataset_builder.report import Losses
+from dataset_builder.scenes import GAP, tidy
+from dataset_builder.schema import Scene
+from dataset_builder.work import ScriptFile, Work
+
+# In this order where two are equally sure.
+ENGINES: tuple[Engine, ...] = (
+    renpy, scn, tyrano, kag, message_json, chat_json, two_line, sheets, m3t, po,
+    yarn, ink, naninovel, bgi, catsystem2, transcript,
+)  # fmt: skip
+ARCHIVES: tuple[Archive, ...] = (xp3, rpa, asar, zip)
+SURE = 0.3  # below it a file is nobody's
+DEPTH = 3  # archives inside archives
+
+
+@dataclass
+class Found:
+    """What lies in a work: the files of each engine, and those that are nobody's."""
+
+    engines: dict[str, list[ScriptFile]] = field(default_factory=dict)  # engine's NAME -> files
+    others: list[ScriptFile] = field(default_factory=list)
+
+
+def engine_named(name: str) -> Engine:
+    """Raises `DatasetError`, which lists them."""
+    for engine in ENGINES:
+        if name == engine.NAME:
+            return engine
+    raise DatasetError(f"there is no reader `{name}`; there are {', '.join(f'`{e.NAME}`' for e in ENGINES)}")
+
+
+def unpacked(files: Sequence[ScriptFile], losses: Losses, depth: int = 0) -> Iterator[ScriptFile]:
+    """The files, with those of archives in the archives' places. One locked archive among others is counted."""
+    for file in files:
+        archive = next((each for each in ARCHIVES if each.sniff(file.head)), None)
+        if archive is None or file.name.lower().endswith((".xlsx", ".xlsm", ".charx")):
+            yield file
+            continue
+        if depth == DEPTH:
+            losses.skip("an archive inside too many others")
+            continue
+        try:
+            yield from unpacked(list(archive.members(file)), losses, depth + 1)
+        except (ProtectedScript, ScriptError) as error:
+            if len(files) == 1 and depth == 0:
+                raise
+            losses.skip("file cannot be read")
+            losses.warn(file.name, str(error))
+
+
+def find(work: Work, losses: Losses, only: str | None = None) -> Found:
+    """Whose the files are. With `only`, every file that this reader does not refuse outright is its own."""
+    found = Found()
+    chosen = ENGINES if only is None else (engine_named(only),)
+    for file in unpacked(work.files, losses):
+        score, engine = max(
+            ((each.sniff(file.name, file.head), each) for each in chosen), key=lambda pair: pair[0]
+        )
+        if score >= SURE or (only is not None and (score > 0 or len(work.files) == 1)):
+            found.engines.setdefault(engine.NAME, []).append(file)
+        else:
+            found.others.append(file)
+    return found
+
+
+def extract(
+    work: Work, options: ReadOptions, losses: Losses, *, only: str | None = None, gap: int = GAP
+) -> list[Scene]:
+    """All scenes of a work, in the order of its files. Raises `DatasetError` where nothing can be read."""
+    options = replace(options, work=options.work or work.name)
+    found = find(work, losses, only)
+    if not found.engines:
+        if losses.warnings:
+            raise DatasetError(losses.warnings[0])
+        kinds = Counter(file.name.rpartition(".")[2] if "." in file.name else "?" for file in found.others)
+        listed = ", ".join(f"{count} × .{kind}" for kind, count in kinds.most_common(6)) or "no file at all"
+        raise DatasetError(
+            f"nothing in `{work.name}` is a script that can be read ({listed}); `--engine` names a reader for "
+            f"what is not recognised: {', '.join(f'`{engine.NAME}`' for engine in ENGINES)}"
+        )
+    scenes: list[Scene] = []
+    for engine in ENGINES:
+        if files := found.engines.get(engine.NAME):
+            scenes += engine.read(files, options, losses)
+    return tidy(scenes, losses, gap=gap)
