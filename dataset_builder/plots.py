@@ -66,7 +66,7 @@ def length_chart(lengths: Mapping[str, Sequence[int]], to: Path | IO[bytes], *, 
     The longest hundredth is counted in the last bar. Raises `DatasetError`.
     """
     everything = sorted(length for group in lengths.values() for length in group)
-    longest = everything[(len(everything) - 1) * 99 // 100] if everything else 1
+    longest = everything[-(-(len(everything) - 1) * 99 // 100)] if everything else 1
     width = longest // _BINS + 1
     edges = list(range(0, longest + width + 1, width))
 
@@ -77,8 +77,10 @@ def length_chart(lengths: Mapping[str, Sequence[int]], to: Path | IO[bytes], *, 
             label = f"{name} ({len(group):,})"
             axes.hist(kept, edges, histtype="stepfilled", color=colour, alpha=0.35, label=label)
             axes.hist(kept, edges, histtype="step", color=colour)
-        axes.set_xlabel(f"{unit}; all above {longest:,} in the last bar")
+        cut = f"; all above {longest:,} in the last bar" if everything[-1:] > [longest] else ""
+        axes.set_xlabel(f"{unit}{cut}")
         axes.set_ylabel("how many")
+        axes.locator_params(integer=True)
         axes.grid(axis="y", color=_FAINT)
         axes.set_axisbelow(True)
         if lengths:

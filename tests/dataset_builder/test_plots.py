@@ -39,7 +39,15 @@ def test_lengths_by_language(tmp_path: Path) -> None:
     shown = words(tmp_path / "a.svg")
     assert "ja (201)" in shown
     assert "zh$ (2)" in shown
-    assert "letters; all above 197 in the last bar" in shown
+    assert "letters; all above 198 in the last bar" in shown
+
+
+def test_few_things_are_counted_whole_and_none_is_cut(tmp_path: Path) -> None:
+    length_chart({"ja": [1, 2]}, tmp_path / "a.svg", unit="answers")
+    shown = words(tmp_path / "a.svg")
+    assert "answers" in shown
+    how_many = shown[shown.index("answers") + 1 : shown.index("how many")]
+    assert how_many == ["0", "1"]
 
 
 def test_nothing_to_draw_is_drawn(tmp_path: Path) -> None:
