@@ -132,6 +132,16 @@ def test_sextractors_lists_of_pairs() -> None:
         assert [(line.speaker, line.text, line.translations) for line in lines] == expected
 
 
+def test_a_list_of_names_tells_plates_from_texts() -> None:
+    document = ["あかり", "「おはよう」", "翌日", "冬弥", "「おう」"]
+    lines = one(message_json, "a.json", dump(document), names=("灯 あかり", "冬弥"), name_after=False)
+    assert [(line.speaker, line.display_name, line.text) for line in lines] == [
+        ("灯", "あかり", "おはよう"),
+        (None, None, "翌日"),
+        ("冬弥", "冬弥", "おう"),
+    ]
+
+
 def test_folders_of_languages_are_paired() -> None:
     ja = [{"message": "雨だ。"}, {"name": "灯", "message": "「ね」"}]
     zh = [{"message": "下雨了。"}, {"name": "灯", "message": "「呐」"}]
