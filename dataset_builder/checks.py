@@ -7,8 +7,9 @@ teach the character something (to be an assistant, to be somebody else) and sile
 import re
 from collections.abc import Iterable, Sequence
 
-from dataset_builder.terms import Matcher
+from dataset_builder.terms import Action, Matcher
 
+TAKEN_OUT: frozenset[Action] = frozenset({"drop", "placeholder", "generalise"})
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _HANGUL = re.compile(r"[\uac00-\ud7af]")
@@ -87,8 +88,9 @@ def stage_direction(text: str, original: str) -> str | None:
 
 
 def leaked_term(texts: Iterable[str], terms: Matcher) -> str | None:
-    """The first of the terms that stands in a text."""
-    return next((term.text for text in texts for _, _, term in terms.find(text)), None)
+    """The first term in a text that is to be taken out; not one that is kept or not decided on."""
+    found = (term for text in texts for _, _, term in terms.find(text))
+    return next((term.text for term in found if term.action in TAKEN_OUT), None)
 
 
 def another_speaker(answers: Sequence[str], originals: Sequence[str], others: Iterable[str]) -> str | None:
@@ -107,20 +109,20 @@ def another_speaker(answers: Sequence[str], originals: Sequence[str], others: It
     now = {_SAME_PERSON.get(word, word) for word in _FIRST_PERSON.findall(new)}
     if before and _KANA.search(old) and now - before:
         return f"says {min(now - before)} instead of {min(before)}"
-    words, hers = units(new), units(old)
-    if len(words) >= _FEW_WORDS and len(words & hers) < _KEPT * len(words):
-        return f"{len(words & hers)} of {len(words)} words are hers"
+    said, hers = set(words(new)), set(words(old))
+    if len(said) >= _FEW_WORDS and len(said & hers) < _KEPT * len(said):
+        return f"{len(said & hers)} of {len(said)} words are hers"
     return None
 
 
-def units(text: str) -> set[str]:
-    """The words of a text: in writing without blanks, each two letters that stand side by side."""
-    found: set[str] = set()
+def words(text: str) -> list[str]:
+    """The words of a text in small letters; of writing without blanks, each two letters side by side."""
+    found: list[str] = []
     for word in _WORD.findall(text):
         if word[0] < "\u3000":
-            found.add(word.casefold())
+            found.append(word.casefold())
         else:
-            found.update(word[at : at + 2] for at in range(max(1, len(word) - 1)))
+            found.extend(word[at : at + 2] for at in range(max(1, len(word) - 1)))
     return found
 
 

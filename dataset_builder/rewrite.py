@@ -18,6 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from dataset_builder.checks import (
+    TAKEN_OUT,
     another_speaker,
     assistant_phrase,
     leaked_term,
@@ -61,11 +62,11 @@ class Chat(BaseModel):
 
 @dataclass(frozen=True)
 class RewriteOptions:
-    """`language`: of the rows, where dialogues have translations ("" takes their own). `leaked_terms`: names
-    and terms of the work that must not come up."""
+    """`language`: of the rows, where dialogues have translations ("" takes their own). `terms`: names and
+    terms of the work, as `filter` lists them; those that it takes out must not come up."""
 
     language: str = ""
-    leaked_terms: tuple[str, ...] = ()
+    terms: tuple[Term, ...] = ()
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ def estimate_rewrite(
 ) -> Estimate:
     """What `rewrite` will cost; nothing is asked. Raises `DatasetError` for a file that is wrong anywhere."""
     with Journal(_answers(out)) as journal:
-        return estimate(_questions(dialogues, options, forbidden(options)), journal, asking, price)
+        return estimate(_questions(dialogues, options, Matcher(options.terms)), journal, asking, price)
 
 
 async def rewrite(
@@ -125,7 +126,7 @@ async def rewrite(
     finished was written to `out`. `advance` is told how many questions are done with.
     """
     losses = losses if losses is not None else Losses()
-    terms = forbidden(options)
+    terms = Matcher(options.terms)
     for _ in read_rows(dialogues, DIALOGUES):
         pass  # a wrong row is found before anything is paid for
     failed: list[Failed] = []
@@ -149,11 +150,6 @@ async def rewrite(
     if asked.stopped:
         raise asked.stopped
     return asked
-
-
-def forbidden(options: RewriteOptions) -> Matcher:
-    """Finds the terms that must not come up."""
-    return Matcher(Term(text, "term", "", "drop") for text in options.leaked_terms)
 
 
 def _answers(out: Path) -> Path:
@@ -201,7 +197,8 @@ def _results(
 
 def question(dialogue: Dialogue, terms: Matcher) -> Question[Chat]:
     """What is asked about one dialogue. Terms that stand in it are named as forbidden."""
-    present = {term.text for text in _texts(dialogue) for _, _, term in terms.find(text)}
+    found = (term for text in _texts(dialogue) for _, _, term in terms.find(text))
+    present = {term.text for term in found if term.action in TAKEN_OUT}
     expected = sum(tokens(turn.answered) + 48 for turn in dialogue.turns)
     return Question(
         task=PROMPT,

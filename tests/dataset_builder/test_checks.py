@@ -9,7 +9,7 @@ from dataset_builder.checks import (
     assistant_phrase,
     leaked_term,
     stage_direction,
-    units,
+    words,
     wrong_language,
     wrong_length,
 )
@@ -98,6 +98,9 @@ def test_terms() -> None:
     assert leaked_term(["Skerrowmore"], terms) is None
     assert leaked_term(["月見丘学園の生徒です"], terms) == "月見丘学園"
     assert leaked_term(["anything"], Matcher(())) is None
+    kept = Matcher((Term("友", "person", "zh", "drop"), Term("朋友", "term", "zh", "keep")))
+    assert leaked_term(["我的朋友"], kept) is None
+    assert leaked_term(["朋友，友！"], kept) == "友"
 
 
 def test_another_speaker() -> None:
@@ -113,11 +116,11 @@ def test_another_speaker() -> None:
     assert another_speaker(["I'm Tobias"], ["I'm Tobias"], names) is None
 
 
-def test_units() -> None:
-    assert units("It’s a boat, a BOAT!") == {"it’s", "a", "boat"}
-    assert units("猫に、聞く") == {"猫に", "聞く"}
-    assert units("猫") == {"猫"}
-    assert units("…") == set()
+def test_words() -> None:
+    assert words("It’s a boat, a BOAT!") == ["it’s", "a", "boat", "a", "boat"]
+    assert words("猫に、聞くの") == ["猫に", "聞く", "くの"]
+    assert words("猫") == ["猫"]
+    assert words("…") == []
 
 
 @given(st.text(max_size=200), st.text(max_size=50), st.sampled_from(["zh", "ja", "en", "ko", "", "x-y"]))
