@@ -123,10 +123,10 @@ def by_source(terms: Sequence[Term]) -> dict[str, Callable[[str], set[Span]]]:
     }
 
 
-def measure(*, ner: bool, misses: bool) -> None:
+def measure(*, ner: bool = False, misses: bool = False) -> dict[tuple[str, str], Score]:
+    """Scores by language ("all" too) and source; what stands in the way of it is printed as it comes."""
     lines = gold()
     scores: dict[tuple[str, str], Score] = {}
-    halves = {"union, lines seen": Score(), "union, lines not seen": Score()}
     for folder in WORKS:
         losses = Losses()
         scenes = read(folder, losses)
@@ -150,18 +150,13 @@ def measure(*, ner: bool, misses: bool) -> None:
                 for language in (line.language, "all"):
                     scores.setdefault((language, source), Score()).add(found, line.spans)
             found = finders["union"](line.text)
-            halves["union, lines not seen" if line.number % 2 else "union, lines seen"].add(found, line.spans)
+            half = "union, lines not seen" if line.number % 2 else "union, lines seen"
+            scores.setdefault(("all", half), Score()).add(found, line.spans)
             if misses and found != line.spans:
                 shown = [line.text[start:end] for start, end in sorted(line.spans - found)]
                 wrong = [line.text[start:end] for start, end in sorted(found - line.spans)]
                 print(f"  {line.number} {line.text}\n      missed {shown}, wrong {wrong}")
-    if ner:
-        for (language, source), score in alone(lines).items():
-            scores[language, source] = score
-    for (language, source), score in sorted(scores.items()):
-        print(f"{language:4} {source:24} {score}")
-    for half, score in halves.items():
-        print(f"all  {half:24} {score}")
+    return scores | alone(lines) if ner else scores
 
 
 def alone(lines: Sequence[Labelled]) -> dict[tuple[str, str], Score]:
@@ -236,4 +231,6 @@ if __name__ == "__main__":
     if chosen.speed:
         speed()
     else:
-        measure(ner=chosen.ner, misses=chosen.misses)
+        CACHE.parent.mkdir(exist_ok=True)
+        for (language, source), score in sorted(measure(ner=chosen.ner, misses=chosen.misses).items()):
+            print(f"{language:4} {source:24} {score}")

@@ -1,5 +1,6 @@
 """Terms found in scenes: whose names, which words, by which source; what stays undecided."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dataset_builder.lines import other_line, spoken
 from dataset_builder.report import Losses
 from dataset_builder.schema import Line, Ruby, Scene, Source
 from dataset_builder.terms import Hit, Term, is_term
+from tests.bench.filter import measure
 
 
 def scene(language: str, *said: tuple[str, str]) -> Scene:
@@ -245,6 +247,23 @@ def test_any_text_has_terms_that_can_be_written_in_a_table(
 @pytest.mark.parametrize("language", ["zh", "ja", "en"])
 def test_one_endless_line_does_no_harm(text: str, language: str) -> None:
     assert len(find_terms([scene(language, ("リツ", text), ("友", text))], Losses())) < 10
+
+
+def test_without_the_package_of_frequencies_it_is_named_and_names_are_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "wordfreq", None)
+    losses = Losses()
+    terms = find_terms([scene("pl", ("Zofia", "Dzień dobry!"))], losses)
+    assert [term.text for term in terms] == ["Zofia"]
+    assert losses.warnings == ["filter: no general frequencies for `pl`: `wordfreq` is not installed"]
+
+
+@pytest.mark.corpora
+def test_on_real_scripts_most_of_what_was_labelled_is_found_and_little_else() -> None:
+    score = measure()["all", "union"]
+    assert score.right / score.wanted > 0.85
+    assert score.right / score.found > 0.9
 
 
 def test_no_scenes_have_no_terms() -> None:

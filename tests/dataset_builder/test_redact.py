@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
@@ -227,6 +227,7 @@ terms = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(terms, dialogues)
 def test_what_was_not_dropped_is_restored_to_the_letter(terms: list[Term], plain: Dialogue) -> None:
     redaction = Redaction(with_placeholders(terms))
@@ -237,6 +238,7 @@ def test_what_was_not_dropped_is_restored_to_the_letter(terms: list[Term], plain
     assert restore_dialogue(redacted, key) == plain
 
 
+@settings(deadline=None)
 @given(terms)
 def test_every_placeholder_stands_for_one_term_and_is_never_given_twice(terms: list[Term]) -> None:
     given_anew = [

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
@@ -148,6 +148,7 @@ words = (
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -1,7 +1,7 @@
 """Where terms stand in a text."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.terms import Matcher, Term
@@ -50,6 +50,7 @@ def test_long_words_with_a_common_beginning_make_no_deep_pattern() -> None:
     assert places("a" * 64, *terms) == ["a" * 64]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("友忍月ab空アイ", min_size=1, max_size=4), min_size=1, max_size=8),
     st.text("友忍月ab空アイは。 ", max_size=40),
@@ -63,6 +64,7 @@ def test_places_follow_one_another_and_hold_terms(terms: list[str], text: str) -
         end = stop
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text("友忍月空", min_size=1, max_size=3), min_size=1, max_size=8),
     st.text("友忍月空。", max_size=30),
