@@ -57,6 +57,8 @@ def _header(archive: bytes, name: str) -> tuple[int, int]:
         offset, *keys = (int(word, 16) for word in words[1:])
     except ValueError as error:
         raise ScriptError(name, 0, "its header is broken") from error
+    if offset < 0:
+        raise ScriptError(name, 0, "its header is broken")
     key = 0
     for part in keys if kind == b"RPA-3.0" else ():
         key ^= part

@@ -25,7 +25,7 @@ from dataset_builder.engines.renpy_nodes import (
 )
 from dataset_builder.engines.renpy_text import readable
 from dataset_builder.engines.renpy_translations import Identifiers, Translations
-from dataset_builder.lines import other_line, spoken
+from dataset_builder.lines import join_breaks, other_line, spoken
 from dataset_builder.report import Losses
 from dataset_builder.schema import Choice, Line, Ruby, Scene, Source
 
@@ -246,6 +246,7 @@ class Play:
             for language in languages
         }
         if draft.choice:
+            translations = {language: join_breaks(said).strip() for language, said in translations.items()}
             return other_line(
                 index, "choice", text, raw, source, translations=translations, branch=draft.branch
             )

@@ -38,6 +38,7 @@ SILENT = frozenset(
         "transform", "screen", "layeredimage", "camera", "nvl", "pass", "testcase", "testsuite",
     }
 )  # fmt: skip
+_QUOTES = ('"', "'", "`")
 _LABEL_NAME = rf"\.?+{NAME}(?:\.{NAME})?+"
 _WORD = re.compile(NAME)
 _TEXT = re.compile(rf"r?+{STRING}", re.S)
@@ -110,7 +111,9 @@ class _Parser:
             if (file := literal(line.text[5:])) is not None:
                 nodes.append(Voice(file))
             return
-        if word in SILENT:
+        if word in SILENT and not line.text.startswith(
+            _QUOTES, len(word) + 1
+        ):  # a character may be called so
             self._skip_block(line)
         elif word in _READ:
             _READ[word](self, line, nodes)
@@ -224,6 +227,8 @@ class _Parser:
             nodes += self._block(line.indent)
         elif rest.startswith("python"):
             self._assignments(line, constant=True)
+        elif not rest or rest.startswith("init"):
+            self._broken(line, "`init` of nothing")
         elif not rest.startswith("offset"):
             self._statement(line._replace(text=rest), nodes, [])
 
