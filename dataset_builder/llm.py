@@ -57,8 +57,8 @@ class Asking(BaseModel):
 class Asked:
     """How a run went. `unanswered` tells for a question's key why there is no answer."""
 
-    answered: int = 0
-    finished: int = 0  # in an earlier run
+    answered: int = 0  # garbage among them
+    finished: int = 0  # in an earlier run, or the same question as another
     repaired: int = 0  # asked twice, and the second answer could be read
     garbage: int = 0  # asked twice for nothing
     retried: int = 0

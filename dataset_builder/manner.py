@@ -33,7 +33,9 @@ _ADDRESS = {
     "zh": "(?:同学|学长|学姐|学弟|学妹|前辈|酱|君|哥哥?|姐姐?|老师|先生|小姐|阿姨|叔叔|大人)?",
 }
 _NAME_PARTS = re.compile(r"[\s\u3000・·]+")
+_VARIABLE = re.compile(r"[{\[][^{}\[\]]{1,60}[}\]]")  # of the game: no word of hers
 _WIDE_RUN = re.compile(r"[\u3041-\u3096\u30a1-\u30fc\u3400-\u9fff々]+")
+_KANA = re.compile(r"[\u3041-\u3096]+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 # What a sentence ends with besides its words: in Japanese kana, in Chinese the particles of mood.
 _ENDINGS = {
@@ -43,14 +45,23 @@ _ENDINGS = {
 }
 
 
+_NO_ENDING = frozenset(
+    "すたるうくだいてっしまれりきん"
+)  # the last letter of most verbs: alone it says nothing
+_PARTICLE = re.compile(
+    "[はがをにのとでもへや][\u30a1-\u30fc\u3400-\u9fff]"
+)  # of the word before, in Japanese
+
+
 def find_manner(dossier: Dossier) -> list[Finding]:
     """Findings on `pronoun`, `address`, `endings`, `phrases`, `companions` and `length`, as far as there is
     enough to count."""
+    endings = _distinct(dossier, "endings", _endings)
     found = (
         _pronoun(dossier),
         _address(dossier),
-        _distinct(dossier, "endings", _endings),
-        _distinct(dossier, "phrases", _phrases),
+        endings,
+        _distinct(dossier, "phrases", _phrases, endings.values if endings else ()),
         _companions(dossier),
         _length(dossier),
     )
@@ -120,12 +131,15 @@ def _endings(text: str, language: str) -> Iterator[str]:
             ending = match[1].casefold()
             if ending[0].isascii():
                 yield ending
-            else:
-                yield from (ending[-length:] for length in range(1, min(4, len(ending)) + 1))
+                continue
+            for length in range(1, min(4, len(ending)) + 1):
+                if length > 1 or ending[-1] not in _NO_ENDING:
+                    yield ending[-length:]
 
 
 def _phrases(text: str, _: str) -> Iterator[str]:
     """Every two to six letters side by side in writing without blanks; words and pairs of words in others."""
+    text = _VARIABLE.sub("\n", text)
     for run in _WIDE_RUN.findall(text):
         for length in range(2, min(_LONGEST, len(run)) + 1):
             for at in range(len(run) - length + 1):
@@ -135,8 +149,13 @@ def _phrases(text: str, _: str) -> Iterator[str]:
     yield from (f"{one} {two}" for one, two in pairwise(words))
 
 
-def _distinct(dossier: Dossier, topic: str, units: Callable[[str, str], Iterable[str]]) -> Finding | None:
-    """What stands in many of her lines and in few of other people's."""
+def _distinct(
+    dossier: Dossier,
+    topic: str,
+    units: Callable[[str, str], Iterable[str]],
+    without: tuple[str, ...] = (),
+) -> Finding | None:
+    """What stands in many of her lines and in few of other people's, and does not end like any `without`."""
     language = dossier.language
     lines: dict[str, list[Record]] = defaultdict(list)
     # What is said again word for word (in a loop of a game) is one line.
@@ -156,6 +175,8 @@ def _distinct(dossier: Dossier, topic: str, units: Callable[[str, str], Iterable
     scores = {}
     for unit in candidates:
         hers = len(lines[unit])
+        if unit.endswith(without):
+            continue
         if hers * others_count < _TIMES * others[unit] * count or _is_part_of_a_name(unit, names):
             continue
         score = log_likelihood(hers, others[unit], count, others_count)
@@ -178,7 +199,7 @@ def _is_whole(unit: str, records: Sequence[Record], *, ends: bool) -> bool:
     `么担心` always has the same one before it (accessor variety: Feng and others, Computational Linguistics
     30/1, 2004). Behind what `ends` a sentence nothing is looked for.
     """
-    if not ends and len(unit) < 4 and all("\u3041" <= c <= "\u3096" for c in unit):
+    if not ends and (_PARTICLE.match(unit) or (len(unit) < 4 and _KANA.fullmatch(unit))):
         return False
     before: set[object] = set()
     behind: set[object] = set()

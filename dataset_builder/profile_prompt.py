@@ -13,7 +13,7 @@ _SYSTEM = {
     "zh": (
         "下面是视觉小说里编了号的台词。只根据这些台词回答关于{name}的问题，不猜测，不用自己的知识。\n"
         "- known：台词里说到了就是 true，没说到就是 false，并且 answer 为空、lines 为空。\n"
-        "- answer：用中文写一两句话，用第三人称，尽量用台词里的词。\n"
+        "- answer：用{language}写一两句话，用第三人称，尽量用台词里的词。\n"
         "- lines：能证明答案的台词编号，至少一个。\n"
         "- contradictions：互相矛盾的台词编号，以及矛盾在哪里；没有就是空的。\n"
         "只回答 JSON：{shape}"
@@ -22,7 +22,7 @@ _SYSTEM = {
         "次は番号を付けたビジュアルノベルの台詞です。{name}についての質問に、この台詞だけから答えてください。"
         "推測せず、自分の知識を使わないでください。\n"
         "- known：台詞から分かれば true、分からなければ false にし、answer と lines は空にする。\n"
-        "- answer：日本語で一、二文。三人称で、できるだけ台詞の言葉を使う。\n"
+        "- answer：{language}で一、二文。三人称で、できるだけ台詞の言葉を使う。\n"
         "- lines：答えの根拠になる台詞の番号。一つ以上。\n"
         "- contradictions：互いに矛盾する台詞の番号と、何が矛盾しているか。なければ空。\n"
         "JSON だけを答えてください：{shape}"
@@ -39,7 +39,14 @@ _SYSTEM = {
         "Answer with JSON alone: {shape}"
     ),
 }
-_LANGUAGES = {"": "the language of the lines", "en": "English", "ko": "Korean"}
+_LANGUAGES = {
+    "zh": "中文",
+    "zh-Hant": "繁体中文",
+    "ja": "日本語",
+    "en": "English",
+    "ko": "Korean",
+    "": "the language of the lines",
+}
 _COLON = {"zh": "：", "ja": "：", "en": ": "}
 
 

@@ -42,6 +42,7 @@ class Question(Generic[Shape]):
         """The answer in `text`. Raises `Garbage`, which says what is wrong with it."""
         if finish == "length":
             raise Garbage("it is too long and was cut off")
+        text = text.rpartition("</think>")[2]
         start, end = text.find("{"), text.rfind("}")  # models like to put a fence around JSON
         if start < 0 or end < start:
             raise Garbage("there is no JSON object in it")

@@ -21,7 +21,7 @@ _SYSTEM = {
         "只写说出口的话，不写动作和心理，前面不加名字。\n"
         "- turn：原对话里这一轮的编号，按顺序。离开场景就没有意义的轮次请略去；"
         "一轮都留不下，turns 就是空的。\n"
-        "不编造事实，不像助手那样说话，用中文写。只回答 JSON：{shape}"
+        "不编造事实，不像助手那样说话，用{language}写。只回答 JSON：{shape}"
     ),
     "ja": (
         "次はビジュアルノベルの会話です。{name}の台詞は「{name}：」で始まります。これをチャットに書き直してください。"
@@ -33,7 +33,7 @@ _SYSTEM = {
         "口に出す言葉だけを書き、動作や心の声は書かず、前に名前を付けない。\n"
         "- turn：元の会話でのターンの番号を順番に。場面の外では意味のないターンは省く。"
         "何も残らなければ turns は空にする。\n"
-        "事実を作らない。アシスタントのように話さない。日本語で書く。JSON だけを答えてください：{shape}"
+        "事実を作らない。アシスタントのように話さない。{language}で書く。JSON だけを答えてください：{shape}"
     ),
     "en": (
         'This is a dialogue of a visual novel; {name}\'s lines begin with "{name}:". Rebuild it as a chat: '
@@ -50,7 +50,14 @@ _SYSTEM = {
     ),
 }
 _FORBIDDEN = {"zh": "\n不要提到：", "ja": "\n次の言葉は使わない：", "en": "\nDo not mention: "}
-_LANGUAGES = {"": "the language of the dialogue", "en": "English", "ko": "Korean"}
+_LANGUAGES = {
+    "zh": "中文",
+    "zh-Hant": "繁体中文",
+    "ja": "日本語",
+    "en": "English",
+    "ko": "Korean",
+    "": "the language of the dialogue",
+}
 _COLON = {"zh": "：", "ja": "：", "en": ": "}
 _TURN = {"zh": "第{number}轮", "ja": "ターン{number}", "en": "Turn {number}"}
 _BEFORE = {"zh": "之前：", "ja": "その前：", "en": "Before:"}

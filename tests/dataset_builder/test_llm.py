@@ -201,8 +201,9 @@ def test_any_text_is_an_answer_or_garbage(text: str, finish: str) -> None:
         return
 
 
-def test_a_fence_around_json_is_read() -> None:
+def test_a_fence_around_json_and_thoughts_before_it_are_no_fault() -> None:
     assert question("it").read('Sure!\n```json\n{"name": "Mio"}\n```\n', "stop").name == "Mio"
+    assert question("it").read('<think>{"name"?}</think>{"name": "Mio"}', "stop").name == "Mio"
 
 
 # --- servers that fail

@@ -263,6 +263,17 @@ def test_nothing_is_claimed_without_anybody_to_compare_with() -> None:
     assert [each.topic for each in find_manner(alone)] == ["pronoun"]
 
 
+def test_variables_of_the_game_and_grammar_are_no_phrases() -> None:
+    hers = (
+        "澪：{targetName}は人狼なのだ、{n}日目。",
+        "澪：この人狼が{targetName}だね{n}。",
+        "澪：{n}人の人狼か。",
+    )
+    text = "\n".join(f"{hers[n % 3]}\n翔太：そうか、{n}。".replace("{n}", str(n)) for n in range(30))
+    found = {each.topic: each for each in find_manner(gather([scene("s", "ja", text)], ("澪",)))}
+    assert found["phrases"].values == ("人狼", "日目")  # no `targetname`, no `は人狼`
+
+
 def test_what_is_repeated_word_for_word_is_one_line() -> None:
     text = "澪：星を見るのだわ。\n翔太：うん、そうか。\n" * 40
     found = {each.topic for each in find_manner(gather([scene("s", "ja", text)], ("澪",)))}

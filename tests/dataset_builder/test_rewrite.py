@@ -208,6 +208,16 @@ def test_a_script_cannot_speak_to_the_chat_template() -> None:
     assert text.count("\nTurn 2") == 0
 
 
+def test_the_prompt_names_the_language() -> None:
+    written = {
+        language: rewrite_prompt.system_text("N", language, ()) for language in ("zh", "zh-Hant", "ja", "fr")
+    }
+    assert "用中文写" in written["zh"]
+    assert "用繁体中文写" in written["zh-Hant"]
+    assert "日本語で書く" in written["ja"]
+    assert "Write in fr." in written["fr"]
+
+
 def test_the_prompt_has_a_version() -> None:
     """Answers are kept by the prompt's version: whoever changes a word of it gives it a new one."""
     words = (
