@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataset_builder.engines.kag_branches import Branches
-from dataset_builder.engines.kag_message import BLANKS, Message, is_bracketed
 from dataset_builder.engines.kag_script import Script
 from dataset_builder.engines.kag_speakers import Rules
 from dataset_builder.engines.kag_tags import Tag, Text
 from dataset_builder.engines.kag_values import is_variable
-from dataset_builder.engines.kag_voices import Voices
+from dataset_builder.engines.message import BLANKS, Message, is_bracketed
+from dataset_builder.engines.voices import Voices
 from dataset_builder.lines import clean_name, is_mask, spoken
 from dataset_builder.report import Losses
 from dataset_builder.schema import Scene, Source
@@ -98,7 +98,7 @@ class Page:
         message = self._message
         if message is None:
             return
-        if self._clicked:
+        if self._clicked and not message.is_unclosed:
             self.flush()
             return
         if message.closes():
@@ -111,7 +111,8 @@ class Page:
 
     def click(self) -> None:
         """`[l]`: the message goes on, unless the line ends here or has just ended."""
-        if self._message is not None and self._message.at_line_start:
+        message = self._message
+        if message is not None and message.at_line_start and not message.is_unclosed:
             self.flush()
         self._clicked = self._message is not None
 

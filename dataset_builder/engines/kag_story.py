@@ -12,13 +12,13 @@ from functools import partial
 from dataset_builder.engines import ReadOptions
 from dataset_builder.engines.kag_flow import Flow
 from dataset_builder.engines.kag_macros import Macro
-from dataset_builder.engines.kag_message import BLANKS
 from dataset_builder.engines.kag_page import Page
 from dataset_builder.engines.kag_quiet import QUIET
 from dataset_builder.engines.kag_script import Script
 from dataset_builder.engines.kag_speakers import Naming, Offer
 from dataset_builder.engines.kag_tags import Break, Code, Label, Tag, Text, scan
 from dataset_builder.engines.kag_values import printed, resolved
+from dataset_builder.engines.message import BLANKS
 from dataset_builder.lines import other_line
 from dataset_builder.report import Losses
 from dataset_builder.schema import Scene, Source

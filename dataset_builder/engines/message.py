@@ -7,7 +7,8 @@ from dataset_builder.schema import Ruby
 
 BLANKS = " \t\n\u3000\u00a0"
 _CLOSING = frozenset("」』）)”»｣")
-_LONG = 2000  # letters: a longer message is not looked at for a closed bracket
+_PAIRS = (("「", "」"), ("『", "』"), ("（", "）"), ("“", "”"))
+_LONG = 2000  # letters: a longer message is not looked at for brackets
 
 
 @dataclass(slots=True)
@@ -18,9 +19,9 @@ class Message:
     line: int
     start: int
     end: int
-    branch: str
-    depth: int
-    elsewhere: bool
+    branch: str = ""
+    depth: int = 0
+    elsewhere: bool = False
     rubies: list[Ruby] = field(default_factory=list)
     size: int = 0
     _parts: list[str] = field(default_factory=list)
@@ -51,6 +52,14 @@ class Message:
         if not self.at_line_start:
             self._parts.append("\n")
             self.size += 1
+
+    @property
+    def is_unclosed(self) -> bool:
+        """Whether a bracket is open, so that a click is in the midst of what somebody says."""
+        if self.size >= _LONG:
+            return False
+        text = "".join(self._parts)
+        return any(text.count(opening) > text.count(closing) for opening, closing in _PAIRS)
 
     def closes(self) -> bool:
         """Whether the line that has just ended may be the end of something in brackets."""
