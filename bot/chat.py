@@ -67,9 +67,9 @@ class ChatService:
             return await self._receive(_readable(message))
         except StorageUnavailable as error:
             log.error("a message could not be taken: %s", error)
-            return notice("no-memory", message.language or self.characters[self._default].language)
+            return notice("no-memory", message.language or self.characters[self._default].notices)
         except CharacterNotFound as error:
-            language = message.language or self.characters[self._default].language
+            language = message.language or self.characters[self._default].notices
             return notice(
                 "no-character", language, wanted=clean(error.name)[:32], list=", ".join(error.known)
             )
@@ -130,7 +130,7 @@ class ChatService:
 
     async def _receive(self, message: IncomingMessage) -> str | None:
         character = await self._spoken_to(message)
-        language = message.language or character.language
+        language = message.language or character.notices
         text = message.text.strip()
         command = commands.parse(text)
         readable = bool(clean(text).strip())
@@ -222,7 +222,7 @@ class ChatService:
         except CharacterNotFound:
             return notice("no-character", language, wanted=clean(command.argument)[:32], list=everybody)
         await self._places.choose(message.place, chosen.id)
-        return notice("switched", message.language or chosen.language, name=chosen.name)
+        return notice("switched", message.language or chosen.notices, name=chosen.name)
 
     async def _again(self, message: IncomingMessage, character: Character, language: Language) -> str | None:
         turns = await self._turns.turns(Conversation(message.place, character.id))

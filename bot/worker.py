@@ -267,7 +267,7 @@ class Worker:
 
     async def _tell(self, claim: Claim, gateway: Gateway, key: str) -> None:
         character = self._characters[claim.conversation.character]
-        text = notice(key, character.language, name=character.name)
+        text = notice(key, character.notices, name=character.name)
         quotes = claim.inbox[0].id if claim.inbox else None
         try:
             await gateway.send(Part(claim.conversation.place, "", 0, text, quotes, ""))

@@ -70,7 +70,7 @@ def _spoken(line: Line) -> Spoken:
     bracketed = "「" in line.raw
 
     def cut(text: str) -> str:
-        text = text.replace("\u3000", "")
+        text = text.replace("\u3000", "").replace("●", "")
         if not bracketed:
             return text[:-1]
         return text.removeprefix("「").partition("」")[0]

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 
@@ -42,6 +43,14 @@ class Tally:
     thoughts: int = 0
     trimmed: int = 0  # utterances before an answer that were too far back
     speakers: Counter[str] = field(default_factory=Counter)  # whom she talks with
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: those whom she talks with most come first."""
+        speakers = sorted(self.speakers.items(), key=lambda item: (-item[1], item[0]))
+        counts = {
+            name: getattr(self, name) for name in ("lines", "answered", "chorus", "thoughts", "trimmed")
+        }
+        return counts | {"speakers": dict(speakers)}
 
 
 def count_speakers(scenes: Iterable[Scene]) -> Counter[str]:

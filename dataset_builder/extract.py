@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataset_builder.archives import Archive, asar, rpa, xp3, zip
+from dataset_builder.decode import decode
 from dataset_builder.engines import (
     Engine,
     ReadOptions,
@@ -16,6 +17,7 @@ from dataset_builder.engines import (
     m3t,
     message_json,
     naninovel,
+    nscripter,
     po,
     renpy,
     scn,
@@ -34,7 +36,7 @@ from dataset_builder.work import ScriptFile, Work
 # In this order where two are equally sure.
 ENGINES: tuple[Engine, ...] = (
     renpy, scn, tyrano, kag, message_json, chat_json, two_line, sheets, m3t, po,
-    yarn, ink, naninovel, bgi, catsystem2, transcript,
+    yarn, ink, naninovel, nscripter, bgi, catsystem2, transcript,
 )  # fmt: skip
 ARCHIVES: tuple[Archive, ...] = (xp3, rpa, asar, zip)
 SURE = 0.3  # below it a file is nobody's
@@ -58,7 +60,7 @@ def engine_named(name: str) -> Engine:
 
 
 def unpacked(files: Sequence[ScriptFile], losses: Losses, depth: int = 0) -> Iterator[ScriptFile]:
-    """The files, with those of archives in the archives' places. One locked archive among others is counted."""
+    """The files, with archives' members in their places. One locked archive among others is counted."""
     for file in files:
         archive = next((each for each in ARCHIVES if each.sniff(file.head)), None)
         if archive is None or file.name.lower().endswith((".xlsx", ".xlsm", ".charx")):
@@ -91,20 +93,29 @@ def find(work: Work, losses: Losses, only: str | None = None) -> Found:
     return found
 
 
+def _names(work: Work) -> tuple[str, ...]:
+    """The lines of a `names.txt` that lies with the scripts: a speaker each, aliases behind."""
+    file = next((each for each in work.files if each.name.rpartition("/")[2].lower() == "names.txt"), None)
+    if file is None:
+        return ()
+    return tuple(filter(None, map(str.strip, decode(file.read(), file.name).split("\n"))))
+
+
 def extract(
     work: Work, options: ReadOptions, losses: Losses, *, only: str | None = None, gap: int = GAP
 ) -> list[Scene]:
     """All scenes of a work, in the order of its files. Raises `DatasetError` where nothing can be read."""
-    options = replace(options, work=options.work or work.name)
+    options = replace(options, work=options.work or work.name, names=options.names or _names(work))
     found = find(work, losses, only)
     if not found.engines:
         if losses.warnings:
             raise DatasetError(losses.warnings[0])
         kinds = Counter(file.name.rpartition(".")[2] if "." in file.name else "?" for file in found.others)
-        listed = ", ".join(f"{count} × .{kind}" for kind, count in kinds.most_common(6)) or "no file at all"
+        listed = ", ".join(f"{count} × .{kind}" for kind, count in kinds.most_common(6)) or "no file"
+        readers = ", ".join(f"`{engine.NAME}`" for engine in ENGINES)
         raise DatasetError(
-            f"nothing in `{work.name}` is a script that can be read ({listed}); `--engine` names a reader for "
-            f"what is not recognised: {', '.join(f'`{engine.NAME}`' for engine in ENGINES)}"
+            f"nothing in `{work.name}` is a script that can be read ({listed}); "
+            f"`--engine` names a reader for what is not recognised: {readers}"
         )
     scenes: list[Scene] = []
     for engine in ENGINES:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def dialogues_step(
     tally = Tally()
     options = DialogueOptions(aliases=tuple(aliases), **config.model_dump())
     count = write_rows(dialogues(scenes, character, options, tally), out)
-    write_json(beside(out, "tally"), asdict(tally))
+    write_json(beside(out, "tally"), tally.as_dict())
     return count, tally
 
 

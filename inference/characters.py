@@ -40,7 +40,7 @@ class Sampling(BaseModel):
 class ChatNVL(_Foreign):
     """`extensions.chatnvl`: what a card says to us alone."""
 
-    language: Literal["zh", "en"] = "en"  # of the character, and so of notices to people
+    language: Literal["zh", "en", "ja"] = "en"  # of the character
     model: str | None = None  # a served name to use instead of her adapters (a base model only if named here)
     sampling: Sampling = Sampling()
 
@@ -88,8 +88,13 @@ class Character(BaseModel):
         return self.card.nickname or self.card.name
 
     @property
-    def language(self) -> Literal["zh", "en"]:
+    def language(self) -> Literal["zh", "en", "ja"]:
         return self.card.extensions.chatnvl.language
+
+    @property
+    def notices(self) -> Literal["zh", "en"]:
+        """The language of what is said to people around her, where they have not chosen one."""
+        return "zh" if self.language == "zh" else "en"
 
     @property
     def sampling(self) -> Sampling:

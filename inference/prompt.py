@@ -46,6 +46,16 @@ _WORDS = {
         "greeting": "You opened with: ",
         "quote": '(about "{quote}")',
     },
+    "ja": {
+        "you": "相手",
+        "are": "あなたは{name}です。あなたを好きな人とチャットしています。いつも{name}として、"
+        "日本語の話し言葉で短く自然に話し、自分がAIやアシスタントだとは言いません。",
+        "personality": "性格：",
+        "scenario": "場面：",
+        "example": "話し方：",
+        "greeting": "最初の言葉：",
+        "quote": "（「{quote}」について）",
+    },
 }
 
 

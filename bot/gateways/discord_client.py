@@ -189,7 +189,7 @@ class DiscordClient(discord.Client):
             return
         _remember(self._told, key, True)
         try:
-            language: Language = (await self.chat.current(place)).language
+            language: Language = (await self.chat.current(place)).notices
         except StorageUnavailable:
             language = "en"
         await self._tell(place, words.TEXTS["unread"][language], message.id)

@@ -155,7 +155,7 @@ class Page:
 
 def _describe(character: Character) -> dict[str, Any]:
     card = character.card
-    you = "你" if character.language == "zh" else "you"
+    you = {"zh": "你", "ja": "あなた", "en": "you"}[character.language]
     greeting = card.first_mes.replace("{{char}}", character.name).replace("{{user}}", you)
     notes = (card.model_extra or {}).get("creator_notes")  # the card's own field for people who choose
     return {
