@@ -57,7 +57,7 @@ def add_all(add: Adding) -> None:
         f"if you ask for one. Readers: {readers}.",
     )
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH")
-    inspect.add_argument("--picture", type=Path, metavar="FILE", help="draw who speaks how much (PNG or SVG)")
+    inspect.add_argument("--picture", type=Path, metavar="FILE", help="draw who speaks how much, as SVG")
     options(inspect, ExtractConfig, leave={"paths"})
 
     extracting = add(
@@ -180,7 +180,7 @@ def add_all(add: Adding) -> None:
 
     stats = add("stats", run_stats, "count what stands in a file of scenes or dialogues")
     stats.add_argument("file", type=Path)
-    stats.add_argument("--picture", type=Path, metavar="FILE", help="draw how long things are (PNG or SVG)")
+    stats.add_argument("--picture", type=Path, metavar="FILE", help="draw how long things are, as SVG")
 
 
 # --- what commands are asked with
@@ -256,7 +256,7 @@ def run_inspect(given: Arguments) -> int:
     screen.print(bars(count_speakers(scenes), "lines"))
     show_losses(losses)
     if given.picture:
-        speaker_chart(count_speakers(scenes), given.picture)
+        speaker_chart(count_speakers(scenes), svg(given.picture))
         say(f"the picture is `{given.picture}`")
     return 0
 
@@ -373,7 +373,7 @@ def run_stats(given: Arguments) -> int:
         marks = (f"{ordered[int((len(ordered) - 1) * at)]:,} at {at:.0%}" for at in (0.05, 0.5, 0.95, 1.0))
         screen.print(f"tokens of {name}, about: {', '.join(marks)}; {sum(ordered):,} in all")
     if given.picture:
-        length_chart(lengths, given.picture, unit="tokens")
+        length_chart(lengths, svg(given.picture), unit="tokens")
         say(f"the picture is `{given.picture}`")
     return 0
 
@@ -387,6 +387,12 @@ def named(given: Arguments, scenes: Sequence[Scene]) -> str:
         return str(given.character)
     most = ", ".join(f"`{name}` ({count})" for name, count in count_speakers(scenes).most_common(12))
     raise DatasetError(f"whose dialogues? --character names her; those who speak most: {most or 'nobody'}")
+
+
+def svg(path: Path) -> Path:
+    if path.suffix.lower() != ".svg":
+        raise DatasetError(f"pictures are drawn as SVG: `{path.with_suffix('.svg')}`")
+    return path
 
 
 def listed(counts: Mapping[Any, int]) -> str:

@@ -1,5 +1,6 @@
 """What every test may use: a real Valkey, a folder of its own, settings that read no file of ours."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -7,11 +8,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from bot.memory.embedded import find_binary
 from bot.memory.store import Store, connect
 
 ROOT = Path(__file__).parent.parent
+
+# What lands is tried on the same examples each time; at home every run looks for new ones.
+settings.register_profile("lands", derandomize=True, deadline=None)
+settings.register_profile("home", deadline=None)
+settings.load_profile("lands" if os.environ.get("CI") else "home")
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +52,6 @@ async def store(redis_url: str) -> AsyncIterator[Store]:
 @pytest.fixture(autouse=True)
 def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own `CHATNVL_…` variables and `.env` must not change what is tested."""
-    import os
-
     for name in os.environ:
         if name.startswith("CHATNVL_"):
             monkeypatch.delenv(name)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dataset_builder.__main__ import main, parser
+from dataset_builder.config import load
 from dataset_builder.rows import read_rows
 from dataset_builder.schema import DIALOGUES, SCENES
 from tests.conftest import ROOT
@@ -222,3 +223,11 @@ def test_every_command_teaches(capsys: pytest.CaptureFixture[str]) -> None:
             main([str(command), "--help"])
         assert ended.value.code == 0
         assert len(capsys.readouterr().out) > 200
+
+
+def test_the_examples_of_configurations_are_right() -> None:
+    found = sorted((ROOT / "dataset_builder" / "configs").glob("*.yaml"))
+    assert len(found) >= 2
+    for path in found:
+        assert load(path).out.is_absolute()
+        assert f"build dataset_builder/configs/{path.name}" in path.read_text(encoding="utf-8")
