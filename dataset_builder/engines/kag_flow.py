@@ -16,8 +16,8 @@ class Flow:
         self._script = script
         self._options = options
         self._label = ""
-        self._times: dict[str, int] = {}  # label -> how often it has stood in the file
-        self._names: set[str] = set()  # of labels and scenes
+        self._times = {"": 1}  # label -> how often it has stood in the file; its top has no name
+        self._names = {""}  # of labels and scenes
         self._led: set[str] = set()  # where the scene leads
         self._plates: dict[str, Plate] = {}  # label -> who was named where the script leads there
         self.branches = Branches()

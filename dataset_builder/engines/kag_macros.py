@@ -113,17 +113,18 @@ def learn(texts: Mapping[str, str], dialect: Dialect, rules: Rules) -> Learned:
 def _regions(text: str) -> Iterator[str]:
     """The parts of a file that are about macros and characters; comments are none."""
     at = 0
+    comment = False
     while match := _REGION.search(text, at):
         start = match.start()
-        begin = text.rfind("\n", at, start) + 1
-        ending = _ENDINGS.get(match[1], "\n")
-        end = text.find(ending, match.end())
-        end = len(text) if end < 0 else end
-        if text[begin : begin + 1] == ";" or text[max(begin, at) : start].lstrip()[:1] == ";":
+        newline = text.rfind("\n", at, start)
+        if newline >= 0 or not at:
+            comment = text[newline + 1 : start].lstrip()[:1] == ";"
+        if comment:
             at = match.end()
             continue
-        at = max(end, match.end())
-        yield text[start:end].rstrip("[@ \t")
+        end = text.find(_ENDINGS.get(match[1], "\n"), match.end())
+        at = len(text) if end < 0 else end
+        yield text[start:at].rstrip("[@ \t")
 
 
 def _gather(

@@ -108,6 +108,8 @@ class Story:
         does not tell who speaks may have a name that the table knows."""
         rules, acts = self._script.rules, dict(self._own)
         for name, macro in self._script.learned.macros.items():
+            if name in rules.own and name not in rules.tags:
+                continue
             acts[name] = expand = partial(self._expand, macro=macro)
             if name in rules.tags and (name in rules.own or not macro.plates):
                 acts[name] = partial(self._named_by_rule, naming=rules.tags[name], then=expand)

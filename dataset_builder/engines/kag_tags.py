@@ -26,15 +26,15 @@ class Dialect:
 
 
 def _dialect(name: str, quotes: str, escape: str, *, own: bool) -> Dialect:
-    strings = "|".join(rf"{each}[^{each}]*+{each}" for each in quotes)
-    # Quoted values whose quotes may be escaped, or anything up to a blank.
-    values = "|".join(
-        rf"{each}(?:[^{each}{re.escape(escape)}]|{re.escape(escape)}.)*+{each}" for each in quotes
-    )
+    # A value in quotes, which may be escaped in it.
+    values = "|".join(rf"{c}(?:[^{c}{re.escape(escape)}]|{re.escape(escape)}.)*+{c}" for c in quotes)
+    anywhere = "|".join(rf"{c}[^{c}]*+{c}" for c in quotes)  # quotes hold brackets wherever they stand
+    in_values = rf"=[ \t]*+&?(?:{values})|[={quotes}]"  # a quote at the beginning of a value alone is one
+    inside = anywhere if own else in_values
     return Dialect(
         name=name,
         quotes=quotes,
-        tag=re.compile(rf"\[[ \t]*+([^\s\[\]{quotes}]*+)((?:[^\[\]{quotes}]++|{strings})*+)\]"),
+        tag=re.compile(rf"\[[ \t]*+([^\s\[\]{quotes}]*+)((?:[^=\[\]{quotes}]++|{inside}|=)*+)\]"),
         attribute=re.compile(rf"([^\s=]++)(?:\s*+=\s*+(&?(?:{values})|\S*+))?"),
         escaped=re.compile(rf"{re.escape(escape)}(.)"),
         trims=own,
@@ -48,6 +48,7 @@ TYRANO = _dialect("TyranoScript", "\"'`", "\\", own=True)
 
 # Tags between which stands code of another language -> what ends it, anywhere in a line.
 _CODE = {"iscript": "endscript", "html": "endhtml"}
+_ESCAPE = re.compile(r"\\(.?)")
 _PLATE = 40  # letters: a longer line that begins with `#` names nobody
 
 
@@ -233,9 +234,6 @@ def _is_escaped(line: str, at: int, begin: int) -> bool:
     return count % 2 == 1
 
 
-_ESCAPE = re.compile(r"\\(.?)")
-
-
 def _letters(text: str, kag: bool) -> str:
     if kag:
         return text.replace("[[", "[") if "[[" in text else text
@@ -254,7 +252,8 @@ def _plate(line: str, dialect: Dialect, number: int, offset: int) -> Tag:
 
 
 def _close(line: str, opening: int, dialect: Dialect) -> int:
-    """The end of a tag with brackets or lone quotes inside, or -1.
+    """The end of a tag that `Dialect.tag` does not match, with brackets or lone quotes inside; -1 if there is
+    none.
 
     TyranoScript balances brackets outside quotes. KAG3 ends a tag at the first bracket that no quoted value
     holds, and a quote begins a value only behind `=`.

@@ -47,7 +47,7 @@ def likely(name: str, head: bytes) -> tuple[float, float]:
     """
     if not name.lower().endswith(".ks"):
         return 0.0, 0.0
-    if head[:2] in (b"\xfe\xfe", b"\xff\xfe"):
+    if head[:2] in (b"\xfe\xfe", b"\xff\xfe", b"\xfe\xff"):
         return 0.9, 0.0
     try:
         text = head.decode()

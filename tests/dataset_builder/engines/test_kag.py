@@ -83,6 +83,12 @@ def test_a_scene() -> None:
         ("一。[ch cond=false text=見えない][p]", ["一。"]),
         ("[font size=\"]\" color='[']一。[resetfont][p]", ["一。"]),
         ("[link]一[endlink]二[p]", ["一二"]),  # leads nowhere, so it is text
+        (
+            "[font face=It's]一。[font face=Don't x=1]二。[p]",
+            ["一。二。"],
+        ),  # a quote inside a value is a letter
+        ('[ch text="`"["]一[p]', ['"[一']),  # a backquote makes the next one a letter
+        ("[eval exp=f.a[0]]一。[p]", ["]一。"]),  # KAG3 balances no brackets
     ],
 )
 def test_where_a_message_ends(text: str, expected: list[str]) -> None:
@@ -381,6 +387,20 @@ def test_a_scene_ends_where_every_arm_jumps_away() -> None:
         ("y", ["お", "か"], ["x", "z"]),
         ("z", ["き"], ["z"]),
     ]
+
+
+def test_characters_and_macros_on_one_line_and_in_comments() -> None:
+    found = lines(
+        ";先頭の注釈\n[macro name=a][nm t=灯][endmacro][macro name=b][nm t=凛][endmacro]\n"
+        "\t;[macro name=c][nm t=誰][endmacro][macro name=d][nm t=誰][endmacro]\n"
+        "[a]一[p][b]二[p][c]三[p][d]四[p]",
+    )
+    assert [line.speaker for line in found] == ["灯", "凛", None, None]
+
+
+def test_a_first_label_without_a_name() -> None:
+    scenes = read("一[p][s]\n*|題\n二[p]\n*|\n三[p]")
+    assert [(s.scene, s.title, len(s.lines)) for s in scenes] == [("", "", 1), (":2", "題", 2)]
 
 
 def test_repeated_labels_are_numbered_as_kag_does() -> None:
