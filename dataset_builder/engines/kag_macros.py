@@ -14,13 +14,10 @@ from dataset_builder.engines.kag_values import is_variable, resolved
 from dataset_builder.lines import is_mask
 
 # Tags that a reader acts upon; those of flow only outside a macro's conditions, whose labels are its own.
-_EFFECTS = frozenset(
-    """
-    r l cm ct er clearscreen s jump return emb ch hch ruby graph link endlink button current
-    voice playvoice vo playse
-    """.split()  # noqa: SIM905
-)
-_FLOW = frozenset(("jump", "return", "s"))
+_PRINTING = ("r", "l", "cm", "ct", "er", "clearscreen", "emb", "ch", "hch", "ruby", "graph", "current")
+_PLAYING = ("voice", "playvoice", "vo", "playse")
+_FLOW = ("jump", "return", "s")
+_EFFECTS = frozenset((*_PRINTING, *_PLAYING, *_FLOW, "link", "endlink", "button"))
 # Attributes that a macro takes a name by, where code in it works out what the plate shows.
 _NAMES = ("name", "jname", "chara", "character", "who", "speaker", "t")
 _ARMS = frozenset(("else", "elsif"))

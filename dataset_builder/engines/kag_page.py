@@ -42,7 +42,6 @@ class Page:
         self._branches = branches
         self._begin = begin
         self._losses = losses
-        self._keeps_plate = script.dialect.trims  # TyranoScript's stays until another one is shown
         self._scene: Scene | None = None  # where the message belongs
         self._message: Message | None = None
         self._reading: tuple[str, int] | None = None  # for the letters that come next, and for how many
@@ -235,5 +234,5 @@ class Page:
         self._name(name, shown)
 
     def _forget(self) -> None:
-        if not self._keeps_plate:
+        if not self._script.dialect.keeps_plate:
             self.show(NOBODY)

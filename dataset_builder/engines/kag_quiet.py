@@ -6,9 +6,9 @@ counted as unknown, so that a work's own ways of naming a speaker come to light.
 
 _TEXT = """
     font resetfont deffont style resetstyle defstyle glyph locate indent endindent nowait endnowait delay
-    resetdelay configdelay autowc wc hr history showlog hidelog nolog endnolog pushlog mark endmark ptext
-    mtext message_config popopo fuki_start fuki_stop fuki_chara text_config speak_on speak_off ns nse
-    mappfont
+    resetdelay configdelay autowc wc hr history showhistory hidehistory showlog hidelog nolog endnolog
+    pushlog mark endmark ptext mtext message_config popopo fuki_start fuki_stop fuki_chara text_config
+    speak_on speak_off ns nse mappfont
 """
 _PICTURES = """
     image freeimage free copylay backlay forelay layopt position laycount layermode layermode_movie

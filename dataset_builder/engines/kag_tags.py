@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an engine cuts a line. `quotes` delimit values, `escape` makes the next character of one literal;
-    `tag` matches a tag without brackets inside, which is nearly every tag."""
+    """How an engine cuts a line. `quotes` delimit values; `tag` matches a tag without brackets inside, which
+    is nearly every tag, `attribute` a name and its value, `escaped` a letter of a value that stands for
+    itself."""
 
-    name: str
     quotes: str
     tag: re.Pattern[str]
     attribute: re.Pattern[str]
@@ -23,28 +23,29 @@ class Dialect:
     trims: bool  # blanks around a line are nothing; else leading tabs alone are
     breaks: bool  # the end of a line of text is printed
     comments: bool  # `/*` and `*/`, each alone on its line, begin and end a comment
+    keeps_plate: bool  # a name stays until the next one; else until the page ends
 
 
-def _dialect(name: str, quotes: str, escape: str, *, own: bool) -> Dialect:
+def _dialect(quotes: str, escape: str, *, tyrano: bool) -> Dialect:
     # A value in quotes, which may be escaped in it.
     values = "|".join(rf"{c}(?:[^{c}{re.escape(escape)}]|{re.escape(escape)}.)*+{c}" for c in quotes)
     anywhere = "|".join(rf"{c}[^{c}]*+{c}" for c in quotes)  # quotes hold brackets wherever they stand
     in_values = rf"=[ \t]*+&?(?:{values})|[={quotes}]"  # a quote at the beginning of a value alone is one
-    inside = anywhere if own else in_values
+    inside = anywhere if tyrano else in_values
     return Dialect(
-        name=name,
         quotes=quotes,
         tag=re.compile(rf"\[[ \t]*+([^\s\[\]{quotes}]*+)((?:[^=\[\]{quotes}]++|{inside}|=)*+)\]"),
         attribute=re.compile(rf"([^\s=]++)(?:\s*+=\s*+(&?(?:{values})|\S*+))?"),
         escaped=re.compile(rf"{re.escape(escape)}(.)"),
-        trims=own,
-        breaks=not own,
-        comments=own,
+        trims=tyrano,
+        breaks=not tyrano,
+        comments=tyrano,
+        keeps_plate=tyrano,
     )
 
 
-KAG = _dialect("KAG3", "\"'", "`", own=False)
-TYRANO = _dialect("TyranoScript", "\"'`", "\\", own=True)
+KAG = _dialect("\"'", "`", tyrano=False)
+TYRANO = _dialect("\"'`", "\\", tyrano=True)
 
 # Tags between which stands code of another language -> what ends it, anywhere in a line.
 _CODE = {"iscript": "endscript", "html": "endhtml"}

@@ -40,7 +40,7 @@ class Page:
         if said[0] in CODES and (lead := LEAD.match(said)):
             said = said[lead.end() :]
         alone = self._message is None
-        if alone or self._message.at_line_start:  # type: ignore[union-attr]
+        if self._message is None or self._message.at_line_start:
             found = self._names.split(said)
             if found and found.rest.strip() not in (WAIT, PAGE):
                 self._flush()
