@@ -208,30 +208,30 @@ class Weave:
         before, only, found = ink_content.choice(rest)
         self._tags(found.tags)
         shown = _tidy((before if only is None else before + only).replace("<>", ""))
-        if shown and self.silent:
-            self._losses.skip("text of a function")
-        elif shown:
-            name, said = split_name(shown, self._names)
-            line = other_line(
-                len(self.scene.lines),
-                "choice",
-                reveal(plain(said)[0]),
-                self._raw,
-                Source(self.scene.file, number),
-                branch=self._branch,
-            )
-            if name:
-                line.speaker = line.display_name = reveal(name)
-                line.speakers = (line.speaker,)
-            self.scene.lines.append(line)
-            self._losses.emit()
-            choice = Choice(line.text)
-            self.scene.choices.append(choice)
-            self._frames[-1].choice = choice
+        if shown:
+            self._show(shown, number)
         # Without brackets the game prints the choice once more, which nobody needs twice.
         if only is not None and (printed := before + found.text).strip() and _tidy(printed) != shown:
             self._say(printed, number)
         self._lead(found)
+
+    def _show(self, text: str, number: int) -> None:
+        """A choice as the player sees it."""
+        name, said = split_name(text, self._names)
+        lines = self.scene.lines
+        source = Source(self.scene.file, number)
+        shown = reveal(plain(said)[0])
+        line = other_line(len(lines), "choice", shown, self._raw, source, branch=self._branch)
+        if self.silent or not line.text:
+            self._losses.skip("text of a function" if self.silent else "empty text")
+            return
+        if name:
+            line.speaker = line.display_name = reveal(name)
+            line.speakers = (line.speaker,)
+        lines.append(line)
+        self._losses.emit()
+        choice = self._frames[-1].choice = Choice(line.text)
+        self.scene.choices.append(choice)
 
     def _content(self, text: str, number: int) -> None:
         alternatives = ink_content.line_alternatives(text)
@@ -281,9 +281,10 @@ class Weave:
             if last:
                 last.glue = True
             return
-        raw, name = self._raw, ""
-        if last and (glued or last.glue) and last.branch == self._branch and len(last.text) < _GLUED:
-            self.scene.lines.pop()
+        lines = self.scene.lines
+        raw = self._raw
+        joins = last is not None and (glued or last.glue) and last.branch == self._branch
+        if last is not None and joins and len(last.text) < _GLUED:
             text, name, raw, number = last.text + text, last.name, f"{last.raw}\n{raw}", last.line
         else:
             last = None
@@ -293,20 +294,24 @@ class Weave:
                 self._losses.skip(reason)
                 return
         said, ruby = plain(_tidy(text))
-        self.scene.lines.append(
-            spoken(
-                len(self.scene.lines),
-                reveal(name),
-                reveal(said),
-                raw,
-                Source(self.scene.file, number),
-                ruby=ruby,
-                voice=self._voice,
-                branch=self._branch,
-            )
+        line = spoken(
+            len(lines) - (last is not None),
+            reveal(name),
+            reveal(said),
+            raw,
+            Source(self.scene.file, number),
+            ruby=ruby,
+            voice=self._voice,
+            branch=self._branch,
         )
-        if last is None:
+        if last is not None and line.text:
+            lines[-1] = line
+        elif line.text:
+            lines.append(line)
             self._losses.emit()
+        else:
+            self._losses.skip("empty text")
+            return
         self._voice = ()
         self._last = _Last(self._branch, name, text, raw, number, glue)
 
