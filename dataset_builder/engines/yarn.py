@@ -249,12 +249,12 @@ class _Node:
 
     def _choose(self, said: YarnText, branch: str, raw: str, number: int) -> Choice | None:
         """An option of the player's."""
-        if not said.text:
-            self._losses.skip("empty text")
-            return None
         lines = self.scene.lines
         source = Source(self.scene.file, number)
         line = other_line(len(lines), "choice", said.text, raw, source, branch=branch)
+        if not line.text:
+            self._losses.skip("empty text")
+            return None
         if said.name:
             line.speaker, line.display_name, line.speakers = (
                 said.name,
@@ -268,29 +268,24 @@ class _Node:
         return choice
 
     def _say(self, said: YarnText, raw: str, number: int) -> None:
-        if not said.text:
-            self._losses.skip("empty text")
-            return
-        if is_expression(said.text):
-            self._losses.skip("an expression alone")
-            return
         branch = self._branch
         if said.conditional:  # `text <<if …>>` is a fork of its own
             branch = self._forks.open(branch).arm()
         lines = self.scene.lines
-        source = Source(self.scene.file, number)
-        lines.append(
-            spoken(
-                len(lines),
-                said.name,
-                said.text,
-                raw,
-                source,
-                display=said.display,
-                ruby=said.ruby,
-                branch=branch,
-            )
+        line = spoken(
+            len(lines),
+            said.name,
+            said.text,
+            raw,
+            Source(self.scene.file, number),
+            display=said.display,
+            ruby=said.ruby,
+            branch=branch,
         )
+        if not line.text or is_expression(line.text):
+            self._losses.skip("an expression alone" if line.text else "empty text")
+            return
+        lines.append(line)
         self._losses.emit()
 
 
