@@ -19,7 +19,7 @@ from dataset_builder.engines.unity_text import hide_escapes, plain, reveal
 from dataset_builder.errors import ScriptError
 from dataset_builder.lines import other_line, spoken
 from dataset_builder.report import Losses
-from dataset_builder.schema import Choice, Line, Scene, Source
+from dataset_builder.schema import Choice, Scene, Source
 from dataset_builder.work import ScriptFile
 
 NAME = "naninovel"
@@ -260,13 +260,14 @@ class _Passage:
             self.scene.next.append(target)
         else:
             self._waits = True
-        text = reveal(plain(self._printed(given.get("", ""), number))[0]).strip()
-        if not text:
-            self._losses.skip("a choice without text")
-            return
+        text = reveal(plain(self._printed(given.get("", ""), number))[0])
         source = Source(self.scene.file, number)
         line = other_line(len(self.scene.lines), "choice", text, raw, source, branch=frame.branch)
-        self._add(line)
+        if not line.text:
+            self._losses.skip("a choice without text")
+            return
+        self.scene.lines.append(line)
+        self._losses.emit()
         frame.choice = Choice(line.text, target)
         self.scene.choices.append(frame.choice)
 
@@ -283,32 +284,26 @@ class _Passage:
     def _say(self, author: str, text: str, raw: str, number: int, display: str = "") -> None:
         printed = self._printed(text, number)
         self._author = author
-        if not printed:
-            if "[" not in text:
-                self._losses.skip("empty text")
+        if not printed and "[" in text:
             return  # commands alone
-        self.over = self._waits = False
-        if printed[0] == "{" and _EXPRESSION.fullmatch(printed):
-            self._losses.skip("an expression alone")
-            return
         said, ruby = plain(printed)
-        self._add(
-            spoken(
-                len(self.scene.lines),
-                reveal(author),
-                reveal(said),
-                raw,
-                Source(self.scene.file, number),
-                display=reveal(display),
-                ruby=ruby,
-                speakers=tuple(map(reveal, author.split(","))) if "," in author else (),
-                voice=self._voice,
-                branch=self._branch,
-            )
+        line = spoken(
+            len(self.scene.lines),
+            reveal(author),
+            reveal(said),
+            raw,
+            Source(self.scene.file, number),
+            display=reveal(display),
+            ruby=ruby,
+            speakers=tuple(map(reveal, author.split(","))) if "," in author else (),
+            voice=self._voice,
+            branch=self._branch,
         )
+        if not line.text or _EXPRESSION.fullmatch(line.text):
+            self._losses.skip("an expression alone" if line.text else "empty text")
+            return
+        self.over = self._waits = False
         self._voice = ()
-
-    def _add(self, line: Line) -> None:
         self.scene.lines.append(line)
         self._losses.emit()
 
