@@ -135,35 +135,31 @@ class _Script:
     def _message(self, stack: list[int], at: int) -> None:
         """A message takes its text from the stack, and below it the name, if there is one."""
         text = self._string(stack[-1]) if stack else None
-        if text is None or not text.strip():
-            self._losses.skip("empty text" if text is not None else "a message without text")
+        if text is None:
+            self._losses.skip("a message without text")
             return
         name = self._string(stack[-2]) if len(stack) > 1 else None
         said, ruby = _plain(text)
         lines = self.scene.lines
-        lines.append(
-            spoken(
-                len(lines),
-                _plain(name or "")[0],
-                said,
-                text,
-                Source(self.scene.file, 0, f"code/{at}"),
-                ruby=ruby,
-            )
-        )
-        self._losses.emit()
+        source = Source(self.scene.file, 0, f"code/{at}")
+        line = spoken(len(lines), _plain(name or "")[0], said, text, source, ruby=ruby)
+        if line.text:
+            lines.append(line)
+            self._losses.emit()
+        else:
+            self._losses.skip("empty text")
 
     def _choices(self, stack: list[int], at: int) -> None:
         """Everything on the stack is a choice. Where one leads is decided by code, and not known."""
         fork = self._forks.open("")
         lines = self.scene.lines
         for address in stack:
-            text = self._string(address)
-            if text is None or not text.strip():
-                self._losses.skip("empty text")
-                continue
+            text = self._string(address) or ""
             source = Source(self.scene.file, 0, f"code/{at}")
             line = other_line(len(lines), "choice", _plain(text)[0], text, source, branch=fork.arm())
+            if not line.text:
+                self._losses.skip("empty text")
+                continue
             lines.append(line)
             self.scene.choices.append(Choice(line.text))
             self._losses.emit()

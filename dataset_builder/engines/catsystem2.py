@@ -132,13 +132,14 @@ class _Scene:
         raw, name = "".join(self._message), self._name
         self._message, self._name, self._fork = [], "", None
         text, ruby = self._plain(raw)
-        if not text.strip():
-            self._losses.skip("empty text")
-            return
         lines = self.scene.lines
         source = Source(self.scene.file, 0, f"strings/{self._at}")
-        lines.append(spoken(len(lines), self._plain(name)[0], text, raw, source, ruby=ruby))
-        self._losses.emit()
+        line = spoken(len(lines), self._plain(name)[0], text, raw, source, ruby=ruby)
+        if line.text:
+            lines.append(line)
+            self._losses.emit()
+        else:
+            self._losses.skip("empty text")
 
     def _choice(self, text: str, raw: str, at: int) -> None:
         if self._fork is None:
@@ -146,6 +147,9 @@ class _Scene:
         lines = self.scene.lines
         source = Source(self.scene.file, 0, f"strings/{at}")
         line = other_line(len(lines), "choice", self._plain(text)[0], raw, source, branch=self._fork.arm())
+        if not line.text:
+            self._losses.skip("empty text")
+            return
         lines.append(line)
         self.scene.choices.append(Choice(line.text))
         self._losses.emit()
