@@ -27,7 +27,7 @@ from dataset_builder.engines.renpy_text import readable
 from dataset_builder.engines.renpy_translations import Identifiers, Translations
 from dataset_builder.lines import join_breaks, other_line, spoken
 from dataset_builder.report import Losses
-from dataset_builder.schema import Choice, Line, Ruby, Scene, Source
+from dataset_builder.schema import Choice, Kind, Line, Ruby, Scene, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +245,16 @@ class Play:
             language: "".join(self._readable(said.get(language, text))[0] for text, said in draft.parts)
             for language in languages
         }
-        if draft.choice:
-            translations = {language: join_breaks(said).strip() for language, said in translations.items()}
-            return other_line(
-                index, "choice", text, raw, source, translations=translations, branch=draft.branch
-            )
+        ruby = tuple(ruby for _, rubies in read for ruby in rubies)
         speaker = draft.speaker
+        # Nobody's words in these brackets are a notice (`『门还是锁着。』`): somebody's would have a plate.
+        notice = not speaker.name and text.strip().startswith("『")
+        if draft.choice or notice:
+            kind: Kind = "choice" if draft.choice else "narration"
+            translations = {language: join_breaks(said).strip() for language, said in translations.items()}
+            line = other_line(index, kind, text, raw, source, translations=translations, branch=draft.branch)
+            line.ruby, line.voice = ruby, draft.voice
+            return line
         before, behind = (self._readable(around)[0] for around in (speaker.prefix, speaker.suffix))
         return spoken(
             index,
@@ -259,7 +263,7 @@ class Play:
             raw,
             source,
             display=speaker.shown,
-            ruby=tuple(ruby for _, rubies in read for ruby in rubies),
+            ruby=ruby,
             voice=draft.voice,
             speakers=speaker.everybody,
             translations={language: f"{before}{said}{behind}" for language, said in translations.items()},

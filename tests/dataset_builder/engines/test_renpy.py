@@ -525,3 +525,16 @@ def test_a_line_that_never_ends_is_left_out() -> None:
     assert [line.text for line in found] == ["One.", "Two.", "Three."]
     assert losses.skipped == {"line that never ends": 2}
     assert losses.warnings[0].startswith("game/script.rpy:3: ")
+
+
+def test_nobodys_words_in_brackets() -> None:
+    found = lines(
+        'label a:\n    "『门锁着。』"\n    "『A』和『B』"\n    "「谁？」"\n    l "『喂？』"\n    "（谁？）"\n'
+    )
+    assert [(line.kind, line.text) for line in found] == [
+        ("narration", "『门锁着。』"),
+        ("narration", "『A』和『B』"),
+        ("speech", "谁？"),
+        ("speech", "喂？"),
+        ("thought", "谁？"),
+    ]
