@@ -32,11 +32,9 @@ from dataset_builder.retrieval import Index
 from dataset_builder.rows import write_rows
 from dataset_builder.schema import Line, Scene, Source
 from dataset_builder.topics import TOPICS
-from inference.base import Base
 from inference.client import Endpoint
 from tests.dataset_builder.works import NAMES, WORKS, scene
 from tests.fakes.model import FakeModel
-from tests.inference.conftest import Served, real_base, vllm_server  # noqa: F401
 
 LANGUAGES = ("ja", "zh", "en")
 
@@ -545,25 +543,3 @@ def test_the_prompt_has_a_version() -> None:
     words += profile_prompt.lines_text("Q?", list(TOLD.records), "en")
     digest = hashlib.sha256(words.encode()).hexdigest()[:12]
     assert (profile_prompt.PROMPT, digest) == ("profile-1", "b4fbec1732f2")
-
-
-@pytest.mark.slow
-async def test_the_real_vllm_answers_in_the_shape(
-    vllm_server: Served,  # noqa: F811
-    real_base: Base,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    write_rows(WORKS["en"], tmp_path / "scenes.jsonl")
-    endpoint = Endpoint(base_url=vllm_server.base_url, api_key=vllm_server.api_key)
-    losses = Losses()
-    made = await profile(
-        tmp_path / "scenes.jsonl",
-        tmp_path / "out.jsonl",
-        ProfileOptions(NAMES["en"]),
-        losses,
-        asking=Asking(endpoint=endpoint, model=real_base.id, concurrency=2),
-    )
-    assert {"name", "age", "birthday"} <= {row.topic for row in made}
-    assert losses.skipped["no answer"] == 0
-    for row in rows_in(tmp_path / "out.answers.jsonl"):
-        assert row["finish"] == "length" or isinstance(orjson.loads(row["texts"][-1])["known"], bool)

@@ -36,11 +36,9 @@ from dataset_builder.rewrite import (
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import DIALOGUES, Dialogue, Turn, Utterance
 from dataset_builder.terms import Matcher, Term
-from inference.base import Base
 from inference.client import Endpoint
 from inference.errors import InferenceUnavailable
 from tests.fakes.model import FakeModel
-from tests.inference.conftest import Served, real_base, vllm_server  # noqa: F401
 
 
 def said(text: str, speaker: str | None = None, kind: Any = "speech") -> Utterance:
@@ -527,27 +525,3 @@ async def test_a_torn_answer_is_asked_again(model: FakeModel, tmp_path: Path) ->
     assert outputs(tmp_path) == first
     assert len(model.requests) == 7
     assert losses.warnings == ["out.answers.jsonl: 1 torn lines were stepped over"]
-
-
-# --- the real thing
-
-
-@pytest.mark.slow
-async def test_the_real_vllm_answers_in_the_shape(
-    vllm_server: Served,  # noqa: F811
-    real_base: Base,  # noqa: F811
-    tmp_path: Path,
-) -> None:
-    """A model of 135 million letters is no author, but the server keeps it to the schema."""
-    endpoint = Endpoint(base_url=vllm_server.base_url, api_key=vllm_server.api_key)
-    settings = Asking(endpoint=endpoint, model=real_base.id, concurrency=2)
-    write_rows([EN, replace(EN, id="en2", turns=EN.turns[:1])], tmp_path / "in.jsonl")
-    losses = Losses()
-    asked = await rewrite(tmp_path / "in.jsonl", tmp_path / "out.jsonl", settings, losses=losses)
-    assert (asked.answered, asked.unanswered) == (2, {})
-    assert losses.seen == 2
-    for row in rows(tmp_path / "out.answers.jsonl"):
-        assert row["finish"] == "length" or isinstance(orjson.loads(row["texts"][-1])["turns"], list)
-    first = outputs(tmp_path)
-    again = await rewrite(tmp_path / "in.jsonl", tmp_path / "out.jsonl", settings)
-    assert (again.answered, again.finished, outputs(tmp_path)) == (0, 2, first)
