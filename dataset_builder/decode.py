@@ -13,6 +13,7 @@ from dataset_builder.errors import ScriptError
 
 LIMIT = 256 * 2**20  # bytes of one decoded script: more is no text
 _CRYPT = b"\xfe\xfe"
+_CLEAR = 0.6  # of the letters: no wrong decoding looks so much like a language
 _OLD = ("cp932", "gb18030", "big5")
 _KANA = re.compile(r"[\u3041-\u30fe]")
 # Frequent in running Chinese, in either script: a wrong decoding hits them by chance only.
@@ -70,6 +71,8 @@ def _text(data: bytes, file: str, encoding: str | None) -> str:
             continue
         if (likely := plausibility(text[:20_000])) > score:
             best, score = text, likely
+        if score > _CLEAR:
+            break
     if best is not None:
         return best
     line = data.count(b"\n", 0, failure.start) + 1

@@ -90,7 +90,19 @@ def find(work: Work, losses: Losses, only: str | None = None) -> Found:
             found.engines.setdefault(engine.NAME, []).append(file)
         else:
             found.others.append(file)
+    _agree(found)
     return found
+
+
+def _agree(found: Found) -> None:
+    """A work has one dialect of `.ks`: that of most of its bytes, whatever a small file looks like."""
+    kinds = [name for name in (kag.NAME, tyrano.NAME) if name in found.engines]
+    if len(kinds) == 2:
+        most = max(kinds, key=lambda name: sum(file.size for file in found.engines[name]))
+        files = sorted(
+            (file for name in kinds for file in found.engines.pop(name)), key=lambda file: file.name
+        )
+        found.engines[most] = files
 
 
 def _names(work: Work) -> tuple[str, ...]:

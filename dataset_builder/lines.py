@@ -1,6 +1,7 @@
 """What readers of all formats share: is it said, thought or told; who says it; how a line break is joined."""
 
 import re
+from functools import lru_cache
 
 from dataset_builder.schema import Kind, Line, Ruby, Source
 
@@ -51,6 +52,7 @@ def _closes_last(text: str, opening: str, closing: str) -> bool:
     return depth == 0
 
 
+@lru_cache(4096)
 def clean_name(name: str) -> str:
     """A name as its plate shows it, without the plate: brackets, colons and blanks around it."""
     name = name.strip(_BLANKS).rstrip("：:").strip(_BLANKS)
@@ -59,6 +61,7 @@ def clean_name(name: str) -> str:
     return name
 
 
+@lru_cache(4096)
 def real_name(name: str) -> str:
     """Who it is: the name without stage directions, `灯（小声）` -> `灯`."""
     if not name.endswith(("）", ")")):
@@ -73,6 +76,7 @@ def is_mask(name: str) -> bool:
     return _MASK.fullmatch(name.strip(_BLANKS)) is not None
 
 
+@lru_cache(4096)
 def together(name: str) -> tuple[str, ...]:
     """Everybody in a name plate of several people (`A＆B`, `A、B`, `A/B`); one name otherwise.
 

@@ -3,9 +3,9 @@
     python -m tests.bench.readers [--mb 20] [--work 100] [--peers]
 
 Each format is read from files in memory until its size is reached, scenes thrown away; times are CPU seconds
-of one core. The last line is a whole work of PSB scenes by `extract`, with all of it kept. Peers (unrpa, polib,
-openpyxl) are installed into an environment of their own and read the same bytes. Scripts come from the tests'
-own fixtures, and from the corpora beside the checkout where they are.
+of one core. The last line is a whole work of PSB scenes by `extract`, with all of it kept. Peers (unrpa,
+polib, openpyxl) are installed into an environment of their own and read the same bytes. Scripts come from the
+tests' own fixtures, and from the corpora beside the checkout where they are.
 """
 
 import argparse
