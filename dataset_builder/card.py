@@ -27,7 +27,7 @@ from inference.characters import parse_card
 from inference.errors import CharacterError
 
 PROFILES = TypeAdapter(ProfileRow)
-_SERVED = ("zh", "en")  # languages that `inference.prompt` has words for; others bring their own rule
+_SERVED = ("zh", "ja", "en")  # languages that `inference.prompt` has words in; others bring their own rule
 _DESCRIPTION = (
     *("name", "age", "birthday", "occupation", "relations", "companions", "hobby", "likes", "dislikes"),
     *("appearance", "wish", "past"),
@@ -39,12 +39,10 @@ _LETTERS = 800  # of the description, and of the personality: they are read agai
 _GREETINGS = 4
 _EXAMPLES = 3
 
-_RULE = {
-    "ja": "あなたは{{char}}です。{{char}}のことが好きな人と話しています。いつも{{char}}として、日本語の"
-    "話し言葉で短く自然に話してください。人工知能やアシスタントだとは言わないでください。",
-    "": "You are {{char}}. You are chatting with someone who likes you. Always speak as {{char}}, in the "
-    "language `<language>`, short and natural; never say that you are an AI or an assistant.",
-}
+_RULE = (
+    "You are {{char}}. You are chatting with someone who likes you. Always speak as {{char}}, in the "
+    "language `<language>`, short and natural; never say that you are an AI or an assistant."
+)
 _NOTES = {
     "zh": "由 ChatNVL 根据剧本自动起草：说明、开场白和例句都来自原台词。使用前请通读并修改。",
     "ja": "ChatNVL が台本から下書きしました。説明、挨拶、例はどれも元の台詞によります。"
@@ -104,8 +102,8 @@ def draft(dossier: Dossier, rows: Sequence[ProfileRow], terms: Sequence[Term] = 
         "mes_example": [_place(each.answered.evidence) for each in examples],
     }
     chatnvl: dict[str, Any] = {"drafted": drafted}
-    if dossier.language in _SERVED:
-        chatnvl = {"language": dossier.language, **chatnvl}
+    if (served := dossier.language.partition("-")[0]) in _SERVED:
+        chatnvl = {"language": served, **chatnvl}
     return {
         "spec": "chara_card_v3",
         "spec_version": "3.0",
@@ -136,9 +134,9 @@ def draft(dossier: Dossier, rows: Sequence[ProfileRow], terms: Sequence[Term] = 
 
 def _rule(language: str) -> str:
     """What `inference.prompt` says by itself in the languages that it has; "" there."""
-    if language in _SERVED or not language:
+    if language.partition("-")[0] in ("", *_SERVED):
         return ""
-    return _RULE.get(language.partition("-")[0], _RULE[""]).replace("<language>", language)
+    return _RULE.replace("<language>", language)
 
 
 def _sentences(rows: Iterable[ProfileRow], topics: Sequence[str], base: str) -> str:

@@ -17,39 +17,30 @@ MOST_LINES = 5  # that prove one value
 
 _DIGITS = {c: n for n, c in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2}
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_SMALL = (
-    *(
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-    ),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_WORDS = {word: n for n, word in enumerate(_SMALL)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
-_MONTHS = (
-    *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
-    *("november", "december"),
-)
+_SMALL = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen
+"""
+_WORDS = {word: n for n, word in enumerate(_SMALL.split())} | {
+    word: 20 + 10 * n for n, word in enumerate(_TENS)
+}
+_MONTHS = """
+    january february march april may june july august september october november december
+"""
 _NUMBER = re.compile(r"\d+|[〇零一二两三四五六七八九十百]+")
 _HERS = {"zh": "{0}{1}", "ja": "{0}の{1}", "en": "{0} {1}"}
 _OF_SOMEBODY = {"zh": "{1}的{0}", "ja": "{1}の{0}", "en": "{1}'s {0}"}
 _ASKS = re.compile(r"[?？]|(?:吗|嗎|么|呢|か|かな|っけ)[。…]*$")
-_NO_THING = re.compile(
-    r"(?:あなた|貴方|君|きみ|お前|あんた|先輩).{0,6}|(?:それ|これ|あれ|そこ|ここ|そう|こと|の|ん|何|なに|誰|だれ|どっち|やっぱり?|みんな|人|方"
-    r"|[你您他她它的这那上过不什谁哪自]|一个人|大家).{0,2}"
-    r"|(?:[你您他她它这那]|不).{0,16}|.{1,15}(?:は|って|ほう|方).{0,8}",
-    re.DOTALL,
-)
+# What somebody likes and is no thing: people that are talked to, pointing words, half a sentence.
+_NO_THING = {
+    "ja": re.compile(
+        "(?:あなた|貴方|君|きみ|お前|あんた|先輩).{0,6}"
+        "|(?:それ|これ|あれ|そこ|ここ|そう|こと|の|ん|何|なに|誰|だれ|どっち|やっぱり?|みんな|人|方).{0,2}"
+        "|.{1,15}(?:は|って|ほう|方).{0,8}",
+        re.DOTALL,
+    ),
+    "zh": re.compile("[你您他她它这那不].{0,16}|[的上过什谁哪自].{0,2}|一个人|大家", re.DOTALL),
+}
 _ENDING = re.compile(r"(?:[了啦哦喔呀啊嘛呢吧的哟喵]|而已|っていうの|という[のこ]?と?)+$")
 
 
@@ -165,18 +156,14 @@ def _matches(dossier: Dossier) -> Iterator[tuple[str, _Match]]:
 
 def _value(topic: str, match: re.Match[str], record: Record, language: str) -> str:
     """What the match says, cleaned; "" if it says nothing."""
-    groups = match.groupdict()
+    groups, base = match.groupdict(), language.partition("-")[0]
     if topic == "relations":
         # Somebody is her sister, or she is somebody's.
-        form = _HERS if record.hers else _OF_SOMEBODY
+        role = str(groups["role"])
         who = groups.get("v") or ("" if record.hers else record.speaker)
-        return (
-            form.get(language.partition("-")[0], form["en"]).format(groups["role"], who)
-            if who
-            else groups["role"]
-        )
+        return (_HERS if record.hers else _OF_SOMEBODY)[base].format(role, who) if who else role
     value = _ENDING.sub("", str(groups["v"]).strip(" \u3000「」『』“”\"'"))
-    if topic in ("likes", "dislikes", "hobby") and _NO_THING.fullmatch(value):
+    if topic in ("likes", "dislikes", "hobby") and base in _NO_THING and _NO_THING[base].fullmatch(value):
         return ""
     return value
 
@@ -187,7 +174,7 @@ def _plain(topic: str, value: str) -> str:
         return str(number(value))
     if topic == "birthday":
         text = unicodedata.normalize("NFKC", value).casefold()
-        month = next((n for n, name in enumerate(_MONTHS, 1) if name in text), None)
+        month = next((n for n, name in enumerate(_MONTHS.split(), 1) if name in text), None)
         numbers = [number(found) for found in _NUMBER.findall(text)]
         return str([month, *numbers] if month else numbers)
     return unicodedata.normalize("NFKC", value).casefold()

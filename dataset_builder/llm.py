@@ -95,8 +95,8 @@ async def ask(
 ) -> Asked:
     """Asks what the journal does not know yet. Whatever happens, what was answered is in the journal.
 
-    `advance` is told how many questions are done with. An end before the last question is no exception here
-    but stands in `stopped`: first the caller writes out what it has.
+    `advance` is told how many of those that had to be asked are done with. An end before the last question is
+    no exception here but stands in `stopped`: first the caller writes out what it has.
     """
     async with InferenceClient(asking.endpoint, asking.data) as client:
         run = _Run(client, iter(questions), journal, asking, budget or Budget(), advance)
@@ -157,7 +157,6 @@ class _Run:
                 key = question.key(self._asking.model)
                 if key in self._journal or key in self._under_way or key in self.asked.unanswered:
                     self.asked.finished += 1
-                    self._count()
                     continue
                 most = question.most(self._asking.thinking_tokens)
                 while not self.budget.fits(most) and self._under_way:

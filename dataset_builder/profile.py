@@ -102,6 +102,8 @@ async def profile(
         with Journal(_answers(out)) as journal:
             asked = await ask((each.question for each in asked_for), journal, asking, budget, advance)
             stopped = asked.stopped
+            if journal.torn:
+                losses.warn(journal.path.name, f"{journal.torn} torn lines were stepped over")
             for each in asked_for:
                 key = each.question.key(asking.model)
                 if (reply := _reply(each, journal.get(key), asked.unanswered.get(key), losses)) is None:

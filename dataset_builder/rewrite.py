@@ -123,7 +123,8 @@ async def rewrite(
     """Rebuilds the dialogues of a file, in their order. What an earlier run was answered is not asked again.
 
     Raises `DatasetError` (`BudgetSpent` among them) and `InferenceError`, both after everything that is
-    finished was written to `out`. `advance` is told how many questions are done with.
+    finished was written to `out`. `advance` is told how many of the rows that `estimate_rewrite` counts are
+    done with.
     """
     losses = losses if losses is not None else Losses()
     terms = Matcher(options.terms)

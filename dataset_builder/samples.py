@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dataset_builder.evidence import Dossier, Record
+from dataset_builder.evidence import Dossier, Evidence, Record
 from dataset_builder.topics import base_language
 
 _EXAMPLE = 100  # letters of one side of an exchange
@@ -82,7 +82,7 @@ def answers(
     names = _any_of({*_names(dossier.others), *avoided})
     called = _any_of(dossier.called)
     spoken = [record for record in dossier.records if record.kind in ("speech", "choice")]
-    found: list[tuple[float, int, Answer]] = []
+    found: list[tuple[int, int, Answer]] = []
     for number, (said, answered) in enumerate(pairwise(spoken)):
         if not (answered.hers and answered.kind == "speech" and not said.hers and _follows(said, answered)):
             continue
@@ -103,10 +103,10 @@ def answers(
     return [best[number] for number in sorted(best)]
 
 
-def _openings(dossier: Dossier) -> set[object]:
+def _openings(dossier: Dossier) -> set[Evidence]:
     """Her lines before which nobody has spoken in the scene."""
     opened: set[tuple[str, str]] = set()
-    found: set[object] = set()
+    found: set[Evidence] = set()
     for record in dossier.records:
         if record.kind in ("speech", "choice") and record.place not in opened:
             opened.add(record.place)
@@ -117,7 +117,8 @@ def _openings(dossier: Dossier) -> set[object]:
 
 def _follows(said: Record, answered: Record) -> bool:
     """Whether one can be read right after the other."""
-    return said.place == answered.place and answered.branch.startswith(said.branch)
+    inside = said.branch in ("", answered.branch) or answered.branch.startswith(f"{said.branch}/")
+    return said.place == answered.place and inside
 
 
 def _names(others: Sequence[str]) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_an_answer_in_another_arm_is_no_answer() -> None:
         Line(0, "choice", None, None, (), "Take the boat", "", Source("a", 1), branch="1.1"),
         Line(1, "speech", "Mira", "Mira", ("Mira",), "It leaks, you know.", "", Source("a", 2), branch="1.1"),
         Line(2, "choice", None, None, (), "Take the bridge", "", Source("a", 3), branch="1.2"),
-        Line(3, "speech", "Mira", "Mira", ("Mira",), "Then we part.", "", Source("a", 4), branch=""),
+        Line(3, "speech", "Mira", "Mira", ("Mira",), "Then we part.", "", Source("a", 4), branch="1.20"),
     ]
     told = gather([Scene("w", "a", "s", language="en", lines=lines)], ("Mira",))
     found = answers(told, (), 9)
@@ -191,14 +191,22 @@ def test_a_lorebook_has_an_end() -> None:
 # --- languages and files
 
 
-def test_a_language_that_has_no_words_in_the_prompt_brings_its_rule() -> None:
-    data = card_of("ja")
-    assert "language" not in data["extensions"]["chatnvl"]
-    assert "日本語" in data["system_prompt"]
-    assert card_of("zh")["extensions"]["chatnvl"]["language"] == "zh"
-    assert card_of("zh")["system_prompt"] == ""
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_prompt_has_words_in_her_language(language: str) -> None:
+    data = card_of(language)
+    assert data["extensions"]["chatnvl"]["language"] == language
+    assert data["system_prompt"] == ""
+
+
+def test_a_language_that_the_prompt_has_no_words_in_brings_its_rule() -> None:
+    traditional = gather([scene("s", "zh-Hant", "小雨：歡迎光臨，要借傘嗎？")], ("小雨",))
+    assert (
+        draft(traditional, rows_of_lines(traditional)[0])["data"]["extensions"]["chatnvl"]["language"] == "zh"
+    )
     korean = gather([scene("s", "ko", "미라：안녕하세요, 어서 오세요.")], ("미라",))
-    assert "`ko`" in draft(korean, rows_of_lines(korean)[0])["data"]["system_prompt"]
+    data = draft(korean, rows_of_lines(korean)[0])["data"]
+    assert "language" not in data["extensions"]["chatnvl"]
+    assert "`ko`" in data["system_prompt"]
 
 
 async def test_a_profile_from_a_file(tmp_path: Path) -> None:

@@ -486,9 +486,10 @@ async def test_a_journal_that_cannot_be_written_ends_the_run(model: FakeModel, t
     assert len(model.requests) <= 4
 
 
-async def test_advance_is_told_of_every_row(model: FakeModel, tmp_path: Path) -> None:
+async def test_advance_is_told_of_every_row_that_is_asked(model: FakeModel, tmp_path: Path) -> None:
     steps: list[int] = []
     told: Callable[[int], None] = steps.append
-    with Journal(tmp_path / "a.jsonl") as journal:
-        await ask(questions(7), journal, asking(model), advance=told)
-    assert steps == list(range(1, 8))
+    for count in (3, 7):
+        with Journal(tmp_path / "a.jsonl") as journal:
+            await ask(questions(count), journal, asking(model), advance=told)
+    assert steps == [1, 2, 3, 1, 2, 3, 4]
