@@ -15,7 +15,7 @@ import orjson
 
 from dataset_builder import steps
 from dataset_builder.config import BuildConfig, CharacterConfig
-from dataset_builder.review import read_review
+from dataset_builder.filtering.review import read_review
 from dataset_builder.schema import Scene
 
 CODE = Path(__file__).parent

@@ -7,7 +7,7 @@ teach the character something (to be an assistant, to be somebody else) and sile
 import re
 from collections.abc import Iterable, Sequence
 
-from dataset_builder.terms import Action, Matcher
+from dataset_builder.filtering.terms import Action, Matcher
 
 TAKEN_OUT: frozenset[Action] = frozenset({"drop", "placeholder", "generalise"})
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")

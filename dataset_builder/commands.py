@@ -22,12 +22,12 @@ from dataset_builder.config import (
 )
 from dataset_builder.dialogue import count_speakers
 from dataset_builder.errors import DatasetError
+from dataset_builder.exporting.plots import length_chart, speaker_chart
 from dataset_builder.extract import ENGINES, engine_named, extract, find
+from dataset_builder.filtering.redact import read_key, restore_dialogue
+from dataset_builder.filtering.review import read_review
 from dataset_builder.languages import tokens
-from dataset_builder.plots import length_chart, speaker_chart
-from dataset_builder.redact import read_key, restore_dialogue
 from dataset_builder.report import Losses
-from dataset_builder.review import read_review
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import DIALOGUES, Scene
 

@@ -20,15 +20,22 @@ from typing import Any, Literal
 
 import orjson
 
-from dataset_builder import formats, llamafactory
-from dataset_builder.data_card import CHARTS, Contents, data_card, draw
 from dataset_builder.errors import DatasetError
-from dataset_builder.folder import MARK, Folder
-from dataset_builder.formats import Row
-from dataset_builder.replay import mix, read_replay
+from dataset_builder.exporting import formats, llamafactory
+from dataset_builder.exporting.data_card import CHARTS, Contents, data_card, draw
+from dataset_builder.exporting.folder import MARK, Folder
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.replay import mix, read_replay
+from dataset_builder.exporting.selection import (
+    Languages,
+    balanced,
+    by_split,
+    render,
+    scene_groups,
+    without_duplicates,
+)
+from dataset_builder.exporting.splits import SPLITS, Split
 from dataset_builder.schema import Dialogue
-from dataset_builder.selection import Languages, balanced, by_split, render, scene_groups, without_duplicates
-from dataset_builder.splits import SPLITS, Split
 from inference.cards import read_card
 from inference.characters import Character, load_character, parse_card
 

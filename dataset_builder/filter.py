@@ -16,19 +16,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dataset_builder.address import without_address
-from dataset_builder.capitals import NOT_FOR, capitalised
 from dataset_builder.decode import decode
 from dataset_builder.errors import DatasetError
-from dataset_builder.frequency import ORDINARY, WIDE, Frequency, frequency
-from dataset_builder.keyness import coined, kind_by_ending
-from dataset_builder.languages import guess_all
-from dataset_builder.lexicon import marked, named, speakers
-from dataset_builder.ner import JIEBA
-from dataset_builder.placeholders import with_placeholders
-from dataset_builder.report import Losses
-from dataset_builder.schema import Scene
-from dataset_builder.terms import (
+from dataset_builder.filtering.address import without_address
+from dataset_builder.filtering.capitals import NOT_FOR, capitalised
+from dataset_builder.filtering.frequency import ORDINARY, WIDE, Frequency, frequency
+from dataset_builder.filtering.keyness import coined, kind_by_ending
+from dataset_builder.filtering.lexicon import marked, named, speakers
+from dataset_builder.filtering.ner import JIEBA
+from dataset_builder.filtering.placeholders import with_placeholders
+from dataset_builder.filtering.terms import (
     KINDS,
     LONGEST,
     WORD,
@@ -40,6 +37,9 @@ from dataset_builder.terms import (
     is_term,
     weight,
 )
+from dataset_builder.languages import guess_all
+from dataset_builder.report import Losses
+from dataset_builder.schema import Scene
 
 EXAMPLES = 3
 _AROUND = 20  # letters of a line on either side of a term in an example

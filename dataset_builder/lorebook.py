@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataset_builder.evidence import Dossier, Record
-from dataset_builder.terms import Matcher, Term
+from dataset_builder.filtering.terms import Matcher, Term
 from dataset_builder.topics import base_language
 
 MOST_PEOPLE = 12

@@ -27,6 +27,7 @@ from dataset_builder.checks import (
     wrong_length,
 )
 from dataset_builder.cost import Budget, Estimate, Price
+from dataset_builder.filtering.terms import Matcher, Term
 from dataset_builder.journal import Journal
 from dataset_builder.languages import tokens
 from dataset_builder.llm import Asked, Asking, ask, estimate
@@ -35,7 +36,6 @@ from dataset_builder.report import Losses
 from dataset_builder.rewrite_prompt import PROMPT, system_text, user_text
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import DIALOGUES, Dialogue, Turn, Utterance
-from dataset_builder.terms import Matcher, Term
 
 LONGEST = 12_000  # letters of a dialogue with its context; more is no dialogue
 NOT_ASKED = "not asked yet"  # the reason of rows that a budget or a stopped run did not reach

@@ -23,15 +23,15 @@ from dataset_builder.errors import DatasetError
 from dataset_builder.export import Exported, ExportOptions, export, open_character
 from dataset_builder.extract import extract
 from dataset_builder.filter import find_terms, read_words, texts_by_language
-from dataset_builder.ner import recognise
+from dataset_builder.filtering.ner import recognise
+from dataset_builder.filtering.redact import Redaction, write_key
+from dataset_builder.filtering.review import decided, read_review, write_review
+from dataset_builder.filtering.terms import Term
 from dataset_builder.profile import ProfileOptions, ProfileRow, estimate_profile, profile
-from dataset_builder.redact import Redaction, write_key
 from dataset_builder.report import Losses
-from dataset_builder.review import decided, read_review, write_review
 from dataset_builder.rewrite import RewriteOptions, estimate_rewrite, rewrite
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import DIALOGUES, SCENES, Scene
-from dataset_builder.terms import Term
 from dataset_builder.work import Work, open_work
 from inference.client import Endpoint
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dataset_builder.export import ExportOptions, export
-from dataset_builder.near_duplicates import near_duplicates, shingles
+from dataset_builder.exporting.near_duplicates import near_duplicates, shingles
 from dataset_builder.schema import Dialogue
 from tests.dataset_builder.talks import character, many
 

@@ -21,12 +21,12 @@ import orjson
 
 from dataset_builder.engines import Engine, ReadOptions, ink, renpy, tyrano
 from dataset_builder.filter import find_terms, texts_by_language
-from dataset_builder.ner import entities, recognise, recogniser
-from dataset_builder.redact import Redaction
+from dataset_builder.filtering.ner import entities, recognise, recogniser
+from dataset_builder.filtering.redact import Redaction
+from dataset_builder.filtering.terms import WORD, Matcher, Term
 from dataset_builder.report import Losses
 from dataset_builder.scenes import tidy
 from dataset_builder.schema import Dialogue, Scene, Turn, Utterance
-from dataset_builder.terms import WORD, Matcher, Term
 from dataset_builder.work import open_work
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from dataset_builder.checks import (
     wrong_language,
     wrong_length,
 )
-from dataset_builder.terms import Matcher, Term
+from dataset_builder.filtering.terms import Matcher, Term
 
 
 @pytest.mark.parametrize(

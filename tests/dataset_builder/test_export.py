@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
 from dataset_builder.export import ExportOptions, export, open_character
-from dataset_builder.llamafactory import check
-from dataset_builder.near_duplicates import jaccard
+from dataset_builder.exporting.llamafactory import check
+from dataset_builder.exporting.near_duplicates import jaccard
+from dataset_builder.exporting.selection import render
 from dataset_builder.schema import Dialogue, Turn, Utterance
-from dataset_builder.selection import render
 from inference.characters import Character
 from inference.prompt import system_text
 from tests.conftest import ROOT

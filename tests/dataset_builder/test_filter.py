@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
 from dataset_builder.filter import find_terms, read_words
+from dataset_builder.filtering.terms import Hit, Term, is_term
 from dataset_builder.lines import other_line, spoken
 from dataset_builder.report import Losses
 from dataset_builder.schema import Line, Ruby, Scene, Source
-from dataset_builder.terms import Hit, Term, is_term
 from tests.bench.filter import measure
 
 

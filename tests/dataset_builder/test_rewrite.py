@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dataset_builder import rewrite_prompt
 from dataset_builder.cost import Budget, Price
 from dataset_builder.errors import BudgetSpent, DatasetError, ScriptError
+from dataset_builder.filtering.terms import Matcher, Term
 from dataset_builder.llm import Asked, Asking
 from dataset_builder.report import Losses
 from dataset_builder.rewrite import (
@@ -35,7 +36,6 @@ from dataset_builder.rewrite import (
 )
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import DIALOGUES, Dialogue, Turn, Utterance
-from dataset_builder.terms import Matcher, Term
 from inference.client import Endpoint
 from inference.errors import InferenceUnavailable
 from tests.fakes.model import FakeModel

@@ -11,8 +11,8 @@ import pytest
 
 from dataset_builder.errors import DatasetError
 from dataset_builder.export import ExportOptions, export
-from dataset_builder.formats import Row
-from dataset_builder.llamafactory import check
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.llamafactory import check
 from dataset_builder.schema import Message
 from tests.dataset_builder.talks import character, many, talks
 from tests.strangers.onebot_environment import environment

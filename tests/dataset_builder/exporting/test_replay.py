@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.errors import ScriptError
-from dataset_builder.formats import Row
-from dataset_builder.replay import mix, read_replay
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.replay import mix, read_replay
 from dataset_builder.schema import Message
 
 

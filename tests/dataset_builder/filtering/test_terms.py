@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builder.terms import Matcher, Term
+from dataset_builder.filtering.terms import Matcher, Term
 
 
 def places(text: str, *terms: str) -> list[str]:

@@ -2,16 +2,16 @@
 
 Chinese and Japanese are cut into the ordinary words that they are likeliest made of; letters that are left
 over beside each other, time and again, are a word that only the work knows (御|咲|学园). Languages that write
-names with a capital letter are the business of `dataset_builder.capitals`.
+names with a capital letter are the business of `dataset_builder.filtering.capitals`.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from dataset_builder.address import NOBODY
-from dataset_builder.frequency import KNOWN, Frequency
-from dataset_builder.terms import Hit, Matcher, TermKind
+from dataset_builder.filtering.address import NOBODY
+from dataset_builder.filtering.frequency import KNOWN, Frequency
+from dataset_builder.filtering.terms import Hit, Matcher, TermKind
 
 LEAST = 2  # times in the work: once is chance
 SURE = 3  # times, from which what is left over is taken out without asking

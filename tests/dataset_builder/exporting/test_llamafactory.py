@@ -3,8 +3,8 @@
 import pytest
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.formats import Row
-from dataset_builder.llamafactory import check, dataset_info, sharegpt
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.llamafactory import check, dataset_info, sharegpt
 from dataset_builder.schema import Message
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_builder.exchanges import exchanges, in_brackets, languages_of
+from dataset_builder.exporting.exchanges import exchanges, in_brackets, languages_of
 from dataset_builder.schema import Turn
 from inference.prompt import Exchange, Said
 from tests.dataset_builder.talks import dialogue, said, talks, told

@@ -5,11 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from dataset_builder.address import Addresses, without_address
-from dataset_builder.frequency import KNOWN, WIDE, Frequency
+from dataset_builder.filtering.address import Addresses, without_address
+from dataset_builder.filtering.frequency import KNOWN, WIDE, Frequency
+from dataset_builder.filtering.terms import Hit, is_term
 from dataset_builder.lines import is_mask, real_name
 from dataset_builder.schema import Scene
-from dataset_builder.terms import Hit, is_term
 
 _BETWEEN = re.compile(r"[\s\u3000・·•＝=]+")
 # What makes a plate of an ordinary word: 学生A, 女老师, 黑衣男, 中年大叔.

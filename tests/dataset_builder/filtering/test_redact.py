@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.placeholders import with_placeholders
-from dataset_builder.redact import Key, Redaction, read_key, restore, restore_dialogue, write_key
+from dataset_builder.filtering.placeholders import with_placeholders
+from dataset_builder.filtering.redact import Key, Redaction, read_key, restore, restore_dialogue, write_key
+from dataset_builder.filtering.terms import ACTIONS, Action, Term, TermKind
 from dataset_builder.schema import Dialogue, Turn, Utterance
-from dataset_builder.terms import ACTIONS, Action, Term, TermKind
 from inference.prompt import clean, clean_name
 
 

@@ -7,11 +7,11 @@ from typing import Literal
 
 import orjson
 
-from dataset_builder.exchanges import exchanges, heard, languages_of
-from dataset_builder.formats import Row
-from dataset_builder.near_duplicates import near_duplicates
+from dataset_builder.exporting.exchanges import exchanges, heard, languages_of
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.near_duplicates import near_duplicates
+from dataset_builder.exporting.splits import SPLITS, Split, assign, fraction, groups
 from dataset_builder.schema import Dialogue
-from dataset_builder.splits import SPLITS, Split, assign, fraction, groups
 from inference.characters import Character
 from inference.prompt import training_row
 

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builder.near_duplicates import jaccard, near_duplicates, shingles
+from dataset_builder.exporting.near_duplicates import jaccard, near_duplicates, shingles
 from tests.dataset_builder.talks import many
 
 LONG = "雨停之前不收钱，雨停之后也不一定收。坐吧，茶在炉子上，自己倒，别碰那本翻开的书，胶还没干。"

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dataset_builder.address import without_address
-from dataset_builder.keyness import ENDINGS
-from dataset_builder.terms import Term, TermKind
+from dataset_builder.filtering.address import without_address
+from dataset_builder.filtering.keyness import ENDINGS
+from dataset_builder.filtering.terms import Term, TermKind
 
 PLACEHOLDER = re.compile(r"〔[^〔〕\n]{1,40}〕")
 

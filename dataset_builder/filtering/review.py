@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from dataset_builder.decode import decode
 from dataset_builder.errors import DatasetError
-from dataset_builder.placeholders import PLACEHOLDER, general_word, with_placeholders
-from dataset_builder.terms import ACTIONS, KINDS, LONGEST, Term, weight
+from dataset_builder.filtering.placeholders import PLACEHOLDER, general_word, with_placeholders
+from dataset_builder.filtering.terms import ACTIONS, KINDS, LONGEST, Term, weight
 from inference.prompt import clean
 
 Word = TypeVar("Word", bound=str)

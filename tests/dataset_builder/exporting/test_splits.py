@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builder.splits import assign, fraction, groups, scene_name
+from dataset_builder.exporting.splits import assign, fraction, groups, scene_name
 
 NAMES = [f"雨夜/{number}.ks#门" for number in range(2000)]
 

@@ -11,10 +11,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from dataset_builder.formats import Row
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.splits import fraction
 from dataset_builder.rows import read_rows
 from dataset_builder.schema import Message
-from dataset_builder.splits import fraction
 
 
 class _Given(BaseModel):

@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 
 from dataset_builder.errors import DatasetError
+from dataset_builder.filtering.terms import KINDS, Hit, TermKind
 from dataset_builder.report import Losses
-from dataset_builder.terms import KINDS, Hit, TermKind
 
 JIEBA = "ner:jieba"  # as a source; it knows words and looks at no sentence
 BATCH = 64  # texts that a model reads at once, and after which the file is written

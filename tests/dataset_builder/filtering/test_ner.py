@@ -9,8 +9,8 @@ import pytest
 
 from dataset_builder.errors import DatasetError
 from dataset_builder.filter import find_terms
+from dataset_builder.filtering.ner import BATCH, Entity, Recogniser, entities, recognise, recogniser
 from dataset_builder.lines import spoken
-from dataset_builder.ner import BATCH, Entity, Recogniser, entities, recognise, recogniser
 from dataset_builder.report import Losses
 from dataset_builder.schema import Scene, Source
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from dataset_builder.frequency import ORDINARY, Frequency
+from dataset_builder.filtering.frequency import ORDINARY, Frequency
 
 # Behind a name and hardly ever behind anything else.
 _STRONG = {

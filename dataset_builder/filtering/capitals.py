@@ -8,9 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from dataset_builder.address import TITLES
-from dataset_builder.frequency import Frequency
-from dataset_builder.terms import Hit, TermKind
+from dataset_builder.filtering.address import TITLES
+from dataset_builder.filtering.frequency import Frequency
+from dataset_builder.filtering.terms import Hit, TermKind
 
 NOT_FOR = frozenset({"zh", "ja", "ko", "th", "ar", "he", "hi", "de"})
 _LONGEST_ROW = 6  # words

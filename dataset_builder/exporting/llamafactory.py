@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.formats import SHAREGPT, Row, provenance
+from dataset_builder.exporting.formats import SHAREGPT, Row, provenance
 
 COLUMNS = {"messages": "conversations", "system": "system"}
 TAGS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.folder import MARK, Folder
+from dataset_builder.exporting.folder import MARK, Folder
 
 
 def test_files_are_written_and_their_digests_known(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.placeholders import with_placeholders
-from dataset_builder.review import decided, read_review, write_review
-from dataset_builder.terms import ACTIONS, KINDS, Term
+from dataset_builder.filtering.placeholders import with_placeholders
+from dataset_builder.filtering.review import decided, read_review, write_review
+from dataset_builder.filtering.terms import ACTIONS, KINDS, Term
 
 TERMS = with_placeholders(
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.plots import length_chart, speaker_chart
+from dataset_builder.exporting.plots import length_chart, speaker_chart
 
 pytest.importorskip("matplotlib")
 

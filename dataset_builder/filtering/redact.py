@@ -14,9 +14,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.placeholders import PLACEHOLDER
+from dataset_builder.filtering.placeholders import PLACEHOLDER
+from dataset_builder.filtering.terms import Matcher, Term
 from dataset_builder.schema import Dialogue, Turn, Utterance
-from dataset_builder.terms import Matcher, Term
 
 
 class Kept(BaseModel):

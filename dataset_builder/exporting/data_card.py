@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.formats import Row
+from dataset_builder.exporting.formats import Row
+from dataset_builder.exporting.markdown import plain, ranking, table
+from dataset_builder.exporting.plots import length_chart, speaker_chart
+from dataset_builder.exporting.splits import Split
 from dataset_builder.languages import tokens
-from dataset_builder.markdown import plain, ranking, table
-from dataset_builder.plots import length_chart, speaker_chart
-from dataset_builder.splits import Split
 from inference.characters import Character
 
 CHARTS = ("plots/speakers.svg", "plots/lengths.svg", "plots/turns.svg")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dataset_builder.model_terms import ask_for_terms
+from dataset_builder.filtering.model_terms import ask_for_terms
+from dataset_builder.filtering.terms import Hit
 from dataset_builder.report import Losses
-from dataset_builder.terms import Hit
 
 
 class Model:

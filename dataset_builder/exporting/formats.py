@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dataset_builder.errors import DatasetError
+from dataset_builder.exporting.splits import scene_name
 from dataset_builder.schema import Message
-from dataset_builder.splits import scene_name
 
 SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt"}
 _ROWS_A_GROUP = 4096

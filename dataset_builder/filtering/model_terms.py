@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import orjson
 
+from dataset_builder.filtering.terms import KINDS, Hit, TermKind, is_term
 from dataset_builder.report import Losses
-from dataset_builder.terms import KINDS, Hit, TermKind, is_term
 
 SOURCE = "model"
 _TERMS_PER_CALL = 100  # more is no reading but copying
