@@ -15,14 +15,14 @@ from pydantic import TypeAdapter
 
 from dataset_builder.checks import TAKEN_OUT
 from dataset_builder.errors import DatasetError
-from dataset_builder.evidence import Dossier, Evidence, gather
 from dataset_builder.filtering.terms import Term
-from dataset_builder.lorebook import lorebook
 from dataset_builder.profile import ProfileRow, rows_of_lines
+from dataset_builder.profiling.evidence import Dossier, Evidence, gather
+from dataset_builder.profiling.lorebook import lorebook
+from dataset_builder.profiling.samples import answers, greetings
+from dataset_builder.profiling.topics import base_language
 from dataset_builder.rows import read_rows
-from dataset_builder.samples import answers, greetings
 from dataset_builder.schema import SCENES
-from dataset_builder.topics import base_language
 from inference.characters import parse_card
 from inference.errors import CharacterError
 

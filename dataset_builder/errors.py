@@ -5,7 +5,8 @@
     DatasetError
     ├── ScriptError         a file that cannot be read as what it seems to be; .file, .line, .reason
     ├── ProtectedScript     a file whose maker locked it: .file, .kind; opening it is its owner's business
-    └── BudgetSpent         what a run may cost was reached; everything finished is kept
+    ├── BudgetSpent         what a run may cost was reached; everything finished is kept
+    └── Garbage             an answer of a model that cannot be read (in `dataset_builder.asking.question`)
 """
 
 

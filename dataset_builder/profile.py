@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builder.cost import Budget, Estimate, Price
-from dataset_builder.evidence import Dossier, Evidence, Record, gather
-from dataset_builder.facts import Finding, find_facts
-from dataset_builder.interview import Reply, TopicQuestion, questions, unproven
-from dataset_builder.journal import Answered, Journal
-from dataset_builder.manner import find_manner
-from dataset_builder.question import Garbage
+from dataset_builder.asking.cost import Budget, Estimate, Price
+from dataset_builder.asking.journal import Answered, Journal
+from dataset_builder.asking.question import Garbage
+from dataset_builder.profiling.evidence import Dossier, Evidence, Record, gather
+from dataset_builder.profiling.facts import Finding, find_facts
+from dataset_builder.profiling.interview import Reply, TopicQuestion, questions, unproven
+from dataset_builder.profiling.manner import find_manner
+from dataset_builder.profiling.topics import TOPICS, Wording, base_language, told
 from dataset_builder.report import Losses
 from dataset_builder.rows import read_rows, write_rows
 from dataset_builder.schema import SCENES
-from dataset_builder.topics import TOPICS, Wording, base_language, told
 
 if TYPE_CHECKING:
-    from dataset_builder.llm import Asking
+    from dataset_builder.asking.llm import Asking
 
 CERTAIN = 0.8  # of a finding: a model is not asked again for what a line says outright
 
@@ -96,7 +96,7 @@ async def profile(
     rows, contradictions = rows_of_lines(dossier)
     stopped: Exception | None = None
     if asking is not None:
-        from dataset_builder.llm import ask  # a profile without a model needs no client
+        from dataset_builder.asking.llm import ask  # a profile without a model needs no client
 
         asked_for = questions(dossier, _certain(rows))
         with Journal(_answers(out)) as journal:
@@ -127,7 +127,7 @@ def estimate_profile(
     scenes: Path, out: Path, options: ProfileOptions, asking: "Asking", price: Price | None = None
 ) -> Estimate:
     """What asking a model for the rest of a profile will cost. Raises `DatasetError`."""
-    from dataset_builder.llm import estimate
+    from dataset_builder.asking.llm import estimate
 
     dossier = gather(list(read_rows(scenes, SCENES)), options.names, options.language)
     asked_for = questions(dossier, _certain(rows_of_lines(dossier)[0]))

@@ -17,6 +17,10 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from dataset_builder.asking.cost import Budget, Estimate, Price
+from dataset_builder.asking.journal import Journal
+from dataset_builder.asking.llm import Asked, Asking, ask, estimate
+from dataset_builder.asking.question import Garbage, Question
 from dataset_builder.checks import (
     TAKEN_OUT,
     another_speaker,
@@ -26,12 +30,8 @@ from dataset_builder.checks import (
     wrong_language,
     wrong_length,
 )
-from dataset_builder.cost import Budget, Estimate, Price
 from dataset_builder.filtering.terms import Matcher, Term
-from dataset_builder.journal import Journal
 from dataset_builder.languages import tokens
-from dataset_builder.llm import Asked, Asking, ask, estimate
-from dataset_builder.question import Garbage, Question
 from dataset_builder.report import Losses
 from dataset_builder.rewrite_prompt import PROMPT, system_text, user_text
 from dataset_builder.rows import read_rows, write_rows

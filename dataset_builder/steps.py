@@ -14,9 +14,9 @@ import orjson
 from pydantic import SecretStr
 
 from dataset_builder import chatnvl
+from dataset_builder.asking.cost import PRICES, Budget, Price, load_prices
 from dataset_builder.card import CardOptions, write_card
 from dataset_builder.config import AskConfig, DialogueConfig, ExportConfig, ExtractConfig, FilterConfig
-from dataset_builder.cost import PRICES, Budget, Price, load_prices
 from dataset_builder.dialogue import DialogueOptions, Tally, dialogues
 from dataset_builder.engines import ReadOptions
 from dataset_builder.errors import DatasetError
@@ -165,7 +165,7 @@ def profile_step(
     options = ProfileOptions(names=tuple(names), language=config.language if config else language)
     if config is None:
         return asyncio.run(profile(scenes, out, options))
-    from dataset_builder.llm import Asking
+    from dataset_builder.asking.llm import Asking
 
     asking = Asking(**_asking(config))
     cost = estimate_profile(scenes, out, options, asking, _price(config))
@@ -179,7 +179,7 @@ def rewrite_step(
     found: Path, out: Path, config: AskConfig, terms: Sequence[Term] = (), *, only_estimate: bool = False
 ) -> str:
     """Dialogues -> chats, by a model. Returns one line on what it costs, or has cost."""
-    from dataset_builder.llm import Asking
+    from dataset_builder.asking.llm import Asking
 
     asking, price = Asking(**_asking(config)), _price(config)
     options = RewriteOptions(language=config.language, terms=tuple(terms))
@@ -191,12 +191,16 @@ def rewrite_step(
     )
     if only_estimate:
         return line
+    if out.exists() and out.samefile(found):
+        raise DatasetError(f"`{out}` is what is read; name another file")
     losses = Losses()
-    with bar("rebuilding dialogues", cost.rows) as advance:
-        asked = asyncio.run(
-            rewrite(found, out, asking, options, losses, budget=_budget(config), advance=advance)
-        )
-    write_json(beside(out, "losses"), losses.as_dict())
+    try:
+        with bar("rebuilding dialogues", cost.rows) as advance:
+            asked = asyncio.run(
+                rewrite(found, out, asking, options, losses, budget=_budget(config), advance=advance)
+            )
+    finally:
+        write_json(beside(out, "losses"), losses.as_dict())
     spent = "" if price is None else f", ${asked.spent.money(price):.2f}"
     return f"{losses.emitted:,} of {losses.seen:,} rebuilt, {asked.spent.total:,} tokens{spent}"
 
@@ -272,7 +276,7 @@ def bar(what: str, total: int) -> Iterator[Any]:
 
 
 def _asking(config: AskConfig) -> dict[str, Any]:
-    from dataset_builder.llm import CHATGPT
+    from dataset_builder.asking.llm import CHATGPT
 
     key = os.environ.get(KEY_VARIABLE)
     endpoint = Endpoint(base_url=config.base_url or CHATGPT, api_key=SecretStr(key) if key else None)

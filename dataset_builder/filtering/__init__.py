@@ -1,0 +1,1 @@
+"""Names and coined terms: found, reviewed, taken out, put back."""

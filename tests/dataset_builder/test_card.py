@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from dataset_builder.card import CardOptions, draft, write_card
 from dataset_builder.errors import DatasetError
-from dataset_builder.evidence import Dossier, gather
 from dataset_builder.filtering.terms import Term
-from dataset_builder.lorebook import MOST_TERMS, lorebook
 from dataset_builder.profile import ProfileOptions, profile, rows_of_lines
+from dataset_builder.profiling.evidence import Dossier, gather
+from dataset_builder.profiling.lorebook import MOST_TERMS, lorebook
+from dataset_builder.profiling.samples import answers, greetings
 from dataset_builder.rows import write_rows
-from dataset_builder.samples import answers, greetings
 from dataset_builder.schema import Line, Scene, Source
 from inference.characters import load_character, parse_card
 from inference.prompt import system_text

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from dataset_builder.cost import Budget, Price, Tokens, load_prices
+from dataset_builder.asking.cost import Budget, Price, Tokens, load_prices
+from dataset_builder.asking.journal import Answered, Journal
+from dataset_builder.asking.llm import Asked, Asking, ask, estimate
+from dataset_builder.asking.question import Garbage, Question
 from dataset_builder.errors import BudgetSpent, DatasetError
-from dataset_builder.journal import Answered, Journal
-from dataset_builder.llm import Asked, Asking, ask, estimate
-from dataset_builder.question import Garbage, Question
 from inference.client import Endpoint
 from inference.errors import InferenceRejected, InferenceUnavailable
 from tests.fakes.model import FakeModel

@@ -12,14 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builder import profile_prompt
-from dataset_builder.cost import Budget
+from dataset_builder.asking.cost import Budget
+from dataset_builder.asking.llm import Asking
 from dataset_builder.errors import BudgetSpent, DatasetError
-from dataset_builder.evidence import Dossier, Evidence, gather, sentences
-from dataset_builder.facts import find_facts, number
-from dataset_builder.interview import Reply, key_words, questions, unproven
-from dataset_builder.llm import Asking
-from dataset_builder.manner import find_manner, log_likelihood
 from dataset_builder.profile import (
     ProfileOptions,
     ProfileRow,
@@ -27,11 +22,16 @@ from dataset_builder.profile import (
     profile,
     rows_of_lines,
 )
+from dataset_builder.profiling import profile_prompt
+from dataset_builder.profiling.evidence import Dossier, Evidence, gather, sentences
+from dataset_builder.profiling.facts import find_facts, number
+from dataset_builder.profiling.interview import Reply, key_words, questions, unproven
+from dataset_builder.profiling.manner import find_manner, log_likelihood
+from dataset_builder.profiling.retrieval import Index
+from dataset_builder.profiling.topics import TOPICS
 from dataset_builder.report import Losses
-from dataset_builder.retrieval import Index
 from dataset_builder.rows import write_rows
 from dataset_builder.schema import Line, Scene, Source
-from dataset_builder.topics import TOPICS
 from inference.client import Endpoint
 from tests.dataset_builder.works import NAMES, WORKS, scene
 from tests.fakes.model import FakeModel

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builder import rewrite_prompt
-from dataset_builder.cost import Budget, Price
+from dataset_builder.asking.cost import Budget, Price
+from dataset_builder.asking.llm import Asked, Asking
 from dataset_builder.errors import BudgetSpent, DatasetError, ScriptError
 from dataset_builder.filtering.terms import Matcher, Term
-from dataset_builder.llm import Asked, Asking
 from dataset_builder.report import Losses
 from dataset_builder.rewrite import (
     NOT_ASKED,

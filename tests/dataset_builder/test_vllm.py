@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from dataset_builder.llm import Asking
+from dataset_builder.asking.llm import Asking
 from dataset_builder.profile import ProfileOptions, profile
 from dataset_builder.report import Losses
 from dataset_builder.rewrite import rewrite

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dataset_builder.evidence import Dossier, Record
 from dataset_builder.filtering.terms import Matcher, Term
-from dataset_builder.topics import base_language
+from dataset_builder.profiling.evidence import Dossier, Record
+from dataset_builder.profiling.topics import base_language
 
 MOST_PEOPLE = 12
 MOST_TERMS = 40

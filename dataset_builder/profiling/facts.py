@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dataset_builder.evidence import Dossier, Record, sentences
-from dataset_builder.fact_patterns import compiled
+from dataset_builder.profiling.evidence import Dossier, Record, sentences
+from dataset_builder.profiling.fact_patterns import compiled
 
 SINGLE = frozenset({"age", "birthday"})  # of which there is one; two are a contradiction
 MOST_VALUES = 8  # of a topic with many

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from dataset_builder.cost import Tokens
+from dataset_builder.asking.cost import Tokens
 from dataset_builder.errors import DatasetError
 from dataset_builder.languages import tokens as likely_tokens
 

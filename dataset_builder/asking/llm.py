@@ -14,11 +14,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataset_builder.cost import Budget, Estimate, Price, Tokens
+from dataset_builder.asking.cost import Budget, Estimate, Price, Tokens
+from dataset_builder.asking.journal import Answered, Journal
+from dataset_builder.asking.question import Garbage, Question
 from dataset_builder.errors import BudgetSpent, DatasetError
-from dataset_builder.journal import Answered, Journal
 from dataset_builder.languages import tokens as likely_tokens
-from dataset_builder.question import Garbage, Question
 from inference.client import Completion, Endpoint, InferenceClient
 from inference.errors import InferenceError, InferenceRejected, InferenceUnavailable
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dataset_builder.evidence import Record
-from dataset_builder.topics import base_language
+from dataset_builder.profiling.evidence import Record
+from dataset_builder.profiling.topics import base_language
 from inference.prompt import clean
 
 PROMPT = "profile-1"  # changes with every word below: answers to another version are not used

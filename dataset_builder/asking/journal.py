@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, Self
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from dataset_builder.cost import Tokens
+from dataset_builder.asking.cost import Tokens
 from dataset_builder.errors import DatasetError
 
 

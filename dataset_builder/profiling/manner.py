@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from dataset_builder.evidence import Dossier, Record, sentences
-from dataset_builder.facts import Finding
+from dataset_builder.profiling.evidence import Dossier, Record, sentences
+from dataset_builder.profiling.facts import Finding
 
 _SIGNIFICANT = 10.83  # of the log-likelihood ratio: one chance in a thousand
 _TIMES = 2.0  # more often than others, at least

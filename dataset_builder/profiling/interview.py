@@ -6,12 +6,12 @@ from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
+from dataset_builder.asking.question import Garbage, Question
 from dataset_builder.checks import assistant_phrase, words, wrong_language
-from dataset_builder.evidence import Dossier, Record
-from dataset_builder.profile_prompt import PROMPT, lines_text, system_text
-from dataset_builder.question import Garbage, Question
-from dataset_builder.retrieval import Index
-from dataset_builder.topics import TOPICS, Wording, base_language
+from dataset_builder.profiling.evidence import Dossier, Record
+from dataset_builder.profiling.profile_prompt import PROMPT, lines_text, system_text
+from dataset_builder.profiling.retrieval import Index
+from dataset_builder.profiling.topics import TOPICS, Wording, base_language
 
 SHOWN_LINES = 24  # that a model sees for a topic
 SHOWN_LETTERS = 2400

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dataset_builder.evidence import Dossier, Evidence, Record
-from dataset_builder.topics import base_language
+from dataset_builder.profiling.evidence import Dossier, Evidence, Record
+from dataset_builder.profiling.topics import base_language
 
 _EXAMPLE = 100  # letters of one side of an exchange
 _LONGEST = 200  # letters of a greeting

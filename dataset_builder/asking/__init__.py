@@ -1,0 +1,1 @@
+"""Asking a model that writes: many questions, a journal of answers, and what it costs."""

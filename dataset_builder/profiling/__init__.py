@@ -1,0 +1,1 @@
+"""What her lines tell about a character."""
