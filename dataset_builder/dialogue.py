@@ -154,7 +154,7 @@ def _of_play(
 ) -> Iterator[Dialogue]:
     turns: list[Turn] = []
     size = 0
-    heard = [*before, *(_utterance(line) for line in play[:fresh] if _told(line, options))]
+    heard = [*before, *(_utterance(line, hers) for line in play[:fresh] if _told(line, options))]
     last = max((at for at, each in enumerate(heard, 1) if each.speaker in hers), default=0)
     # What she has answered in an earlier play is not answered again: it is what happened before.
     context = tuple(heard[:last][-options.context :]) if options.context else ()
@@ -196,9 +196,12 @@ def _told(line: Line, options: DialogueOptions) -> bool:
     return bool(line.text) and (line.kind != "narration" or options.narration) and line.kind != "title"
 
 
-def _utterance(line: Line) -> Utterance:
+def _utterance(line: Line, hers: frozenset[str]) -> Utterance:
     masked = line.speaker is None or is_mask(line.speaker)
-    return Utterance(line.kind, line.display_name if masked else line.speaker, line.text, line.translations)
+    name = line.display_name if masked else line.speaker
+    if len(line.speakers) > 1 and not hers.isdisjoint(line.speakers):  # she hears only the others
+        name = "、".join(each for each in line.speakers if each not in hers) or name
+    return Utterance(line.kind, name, line.text, line.translations)
 
 
 def _turns(
@@ -231,7 +234,7 @@ def _turns(
                 said, answer, thought = [], [], []
             if line.kind in ("speech", "thought"):
                 tally.speakers.update(line.speakers)
-            said.append(_utterance(line))
+            said.append(_utterance(line, hers))
     if answer:
         yield _turn(said, answer, thought, options, tally)
 

@@ -82,7 +82,7 @@ def test_her_thoughts_are_kept_apart_and_a_chorus_is_nobodys_own() -> None:
     )
     tally = Tally()
     (found,) = dialogues([one], "灯", tally=tally)
-    assert shown(found) == [(["凛: 好きな人、いる？"], "いないよ"), (["灯＆凛: あはは"], "もう")]
+    assert shown(found) == [(["凛: 好きな人、いる？"], "いないよ"), (["凛: あはは"], "もう")]
     assert found.turns[0].thought == "どうしよう"
     assert (tally.lines, tally.answered, tally.thoughts, tally.chorus) == (2, 2, 1, 1)
 
