@@ -12,7 +12,7 @@ from dataset_builder.engines import ReadOptions
 from dataset_builder.engines.renpy_characters import Cast
 from dataset_builder.engines.renpy_lexer import ren_py
 from dataset_builder.engines.renpy_nodes import Script
-from dataset_builder.engines.renpy_scenes import Play, Work, places
+from dataset_builder.engines.renpy_scenes import Game, places, scenes
 from dataset_builder.engines.renpy_statements import parse
 from dataset_builder.engines.renpy_translations import Translations
 from dataset_builder.engines.rpyc import MAGIC, read_compiled
@@ -49,9 +49,9 @@ def read(files: Sequence[ScriptFile], options: ReadOptions, losses: Losses) -> I
     `options.lenient` is off.
     """
     scripts: list[Script] = []
-    sources = {_without_ending(file.name) for file in files if not file.name.lower().endswith(_COMPILED)}
+    sources = {_stem(file.name) for file in files if not file.name.lower().endswith(_COMPILED)}
     for file in files:
-        if file.name.lower().endswith(_COMPILED) and _without_ending(file.name) in sources:
+        if file.name.lower().endswith(_COMPILED) and _stem(file.name) in sources:
             losses.skip("compiled file whose source is there")
             continue
         try:
@@ -61,7 +61,7 @@ def read(files: Sequence[ScriptFile], options: ReadOptions, losses: Losses) -> I
                 raise
             losses.skip("file cannot be read")
             losses.warn(file.name, str(error))
-    work = Work(
+    game = Game(
         Cast((each for script in scripts for each in script.assignments), losses),
         Translations(scripts),
         places(scripts),
@@ -69,8 +69,8 @@ def read(files: Sequence[ScriptFile], options: ReadOptions, losses: Losses) -> I
         options,
     )
     for script in scripts:
-        yield from Play(script, work, losses).scenes()
-    work.translations.report(losses)
+        yield from scenes(script, game, losses)
+    game.translations.report(losses)
 
 
 def _script(file: ScriptFile, options: ReadOptions, losses: Losses) -> Script:
@@ -81,10 +81,10 @@ def _script(file: ScriptFile, options: ReadOptions, losses: Losses) -> Script:
     return parse(ren_py(text) if file.name.lower().endswith(_PYTHON) else text, file.name, losses)
 
 
-def _without_ending(name: str) -> str:
-    """What a file is called in all of its forms, be it in an archive or beside it: `game/script`."""
+def _stem(name: str) -> tuple[str, bool]:
+    """What a file is called in all its forms, in an archive or beside it, and whether it is a module."""
     name = _ARCHIVE.sub("", name)
     for ending in (_PYTHON, *_TEXT, *_COMPILED):
         if name.lower().endswith(ending):
-            return name[: -len(ending)] + ("" if "m" not in ending else ":module")
-    return name
+            return name[: -len(ending)], "m" in ending
+    return name, False

@@ -11,7 +11,8 @@ from dataset_builder.lines import is_mask
 from dataset_builder.report import Losses
 
 _NOBODY = frozenset({"narrator", "adv", "nvl", "centered", "vcentered", "name_only"})  # Ren'Py's own
-_KINDS = 10  # characters that may be made like one another in a row
+_LIKE_OTHERS = 10  # characters in a row, each made like the next or named after it
+_LONGEST = 400  # letters of an expression whose text is repeated in lines
 _VARIABLE = re.compile(r"[^\W\d][\w.]*+")
 _STORES = re.compile(r"(?:store\.)?(?:character\.)?")
 _BETWEEN_NAMES = re.compile("[·・]")
@@ -47,23 +48,28 @@ class Cast:
             if "Character(" in each.expression:
                 self._definitions.setdefault(name, []).append(each.expression)
                 continue
-            text = literal(each.expression)
+            text = literal(each.expression) if len(each.expression) <= _LONGEST else None
             self._texts.setdefault(name, set()).add(text)
             if each.constant:
                 self._constants.add(name)
                 if text is None and "(" in each.expression:
                     self._likely.setdefault(name, each.expression)
+        self._unmasked: dict[str, str | None] = {}
         self._characters: dict[str, Speaker | None] = {}
+        self._in_a_row = 0  # characters that are being told, each for the sake of the one before
         self._known: dict[str, Speaker | None] = {}
-        defined = [self._defined(name, 0) for name in self._definitions]
+        defined = [self._defined(name) for name in self._definitions]
         unmasked = [each for each in defined if each and not is_mask(each.name)]
         self._names = {each.name for each in unmasked}
         self._by_image = {each.image: each.name for each in reversed(unmasked) if each.image}
 
     def value(self, variable: str) -> str | None:
-        """What a variable contains, where it is defined as a text and never changes."""
+        """What a variable shows, where it is defined as a text and never changes, or is a character."""
         texts = self._texts.get(variable, set())
-        return next(iter(texts)) or None if len(texts) == 1 and variable in self._constants else None
+        if len(texts) == 1 and variable in self._constants:
+            return next(iter(texts)) or None
+        character = self._defined(variable.removesuffix(".name")) if not texts else None
+        return character.shown or None if character else None
 
     def speaker(self, who: str | None, shown_as: str | None = None) -> Speaker | None:
         """Who an expression in front of a text stands for; None for one that is no character.
@@ -83,9 +89,9 @@ class Cast:
         if (name := literal(who)) is not None:
             return self._named(name)
         if made := call(who):
-            return self._made(*made, who, 0)
+            return self._made(*made, who)
         variable = who[_STORES.match(who).end() :]  # type: ignore[union-attr]
-        if defined := self._defined(variable, 0):
+        if defined := self._defined(variable):
             return defined
         if variable in _NOBODY or variable == "None":
             return NARRATOR
@@ -107,19 +113,22 @@ class Cast:
             return replace(speaker, everybody=tuple(names))
         return speaker
 
-    def _defined(self, variable: str, kinds: int) -> Speaker | None:
-        """The character of a variable. One that is made anew under its real name has that from the start."""
-        if variable in self._characters or kinds > _KINDS:
+    def _defined(self, variable: str) -> Speaker | None:
+        """The character of a variable."""
+        if variable in self._characters or variable not in self._definitions or self._in_a_row > _LIKE_OTHERS:
             return self._characters.get(variable)
-        self._characters[variable] = None  # while it is being told: none that is made like itself
-        speaker = self._characters[variable] = self._first(variable, kinds)
+        self._characters[variable] = None  # while it is being told: none is made like itself
+        self._in_a_row += 1
+        speaker = self._characters[variable] = self._first(variable)
+        self._in_a_row -= 1
         return speaker
 
-    def _first(self, variable: str, kinds: int) -> Speaker | None:
+    def _first(self, variable: str) -> Speaker | None:
+        """One that is made anew under its real name has that from the start."""
         first = None
-        for expression in self._definitions.get(variable, ()):
+        for expression in self._definitions[variable]:
             made = call(expression)
-            if made and (speaker := self._made(*made, variable, kinds)):
+            if made and (speaker := self._made(*made, variable)):
                 first = first or speaker
                 if not is_mask(speaker.name):
                     return speaker
@@ -127,12 +136,12 @@ class Cast:
             return replace(first, name=renamed)
         return first
 
-    def _made(self, function: str, given: Arguments, who: str, kinds: int) -> Speaker | None:
+    def _made(self, function: str, given: Arguments, who: str) -> Speaker | None:
         """The character that a call makes."""
         if not function.endswith("Character"):
             return None
         keywords = given.keywords
-        like = self._defined(keywords["kind"], kinds + 1) if "kind" in keywords else None
+        like = self._defined(keywords["kind"]) if "kind" in keywords else None
         expression = given.positional[0] if given.positional else keywords.get("name")
         if expression is None:
             speaker = replace(like or NARRATOR)
@@ -144,9 +153,9 @@ class Cast:
                 speaker = replace(speaker, name=like.name)
         return replace(
             speaker,
-            prefix=literal(keywords.get("what_prefix", "")) or speaker.prefix,
-            suffix=literal(keywords.get("what_suffix", "")) or speaker.suffix,
-            image=literal(keywords.get("image", "")) or speaker.image,
+            prefix=_given(keywords, "what_prefix", speaker.prefix),
+            suffix=_given(keywords, "what_suffix", speaker.suffix),
+            image=_given(keywords, "image", speaker.image),
         )
 
     def _name(self, expression: str, who: str, *, dynamic: bool) -> str:
@@ -164,9 +173,11 @@ class Cast:
 
     def _real(self, variable: str) -> str | None:
         """The one name that a variable is ever given, apart from masks."""
-        texts = [text for text in self._texts.get(variable, ()) if text is None or not is_mask(text)]
-        names = [text for text in texts if text != ""]
-        return names[0] if len(names) == 1 else None
+        if variable not in self._unmasked:
+            texts = [text for text in self._texts.get(variable, ()) if text is None or not is_mask(text)]
+            names = [text for text in texts if text != ""]
+            self._unmasked[variable] = names[0] if len(names) == 1 else None
+        return self._unmasked[variable]
 
     def _named(self, name: str) -> Speaker:
         name = self._read(name)
@@ -174,3 +185,9 @@ class Cast:
 
     def _read(self, text: str) -> str:
         return readable(text, self.value, self._losses)[0].strip()
+
+
+def _given(keywords: dict[str, str], key: str, otherwise: str) -> str:
+    expression = keywords.get(key, "")
+    text = literal(expression) if len(expression) <= _LONGEST else None
+    return otherwise if text is None else text

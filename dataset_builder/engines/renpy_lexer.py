@@ -22,6 +22,7 @@ STRING = "(?:{})".format(
         for quote in "\"'`"
     )
 )
+TEXT = re.compile(f"r?+{STRING}", re.S)  # what is said
 
 
 def _brackets(depth: int) -> str:

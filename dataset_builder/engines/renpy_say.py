@@ -11,6 +11,7 @@ from dataset_builder.engines.renpy_lexer import (
     IMAGE_WORD,
     NAME,
     STRING,
+    TEXT,
     LogicalLine,
     monologue,
     unquote,
@@ -22,7 +23,6 @@ _ATTRIBUTES = rf"(?:\s*+(?!r[\"'`]){IMAGE_WORD})*+"
 _SPEAKER = re.compile(
     rf"(?P<who>{_EXPRESSION})(?P<attributes>{_ATTRIBUTES})\s*+(?:@(?P<temporary>{_ATTRIBUTES})\s*+)?+", re.S
 )
-_TEXT = re.compile(rf"r?+{STRING}", re.S)
 _CLAUSE = re.compile(
     rf"\s*+(?:(?P<nointeract>nointeract\b)|with\s++(?P<with>{_EXPRESSION})|id\s++(?P<id>\w++)|(?P<arguments>\())",
     re.S,
@@ -83,7 +83,7 @@ def say(line: LogicalLine, group: list[str], delimiter: str, *, interact: bool =
 
 def _said(text: str, at: int) -> tuple[str, _Clauses] | None:
     """The string that stands at `at`, and the clauses behind it, if nothing else follows."""
-    if not (said := _TEXT.match(text, at)):
+    if not (said := TEXT.match(text, at)):
         return None
     clauses, at = _Clauses(), said.end()
     while text[at:].strip():

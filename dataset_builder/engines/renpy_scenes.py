@@ -1,10 +1,12 @@
 """Ren'Py's statements as scenes: a scene begins at each global label, and local labels stay in it.
 
 A label inside a choice or a condition begins no scene either; what jumps there leads to the scene around it.
+Below such a label, what only jumps from further up lead to is one more arm of the choice above it.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dataset_builder.engines import ReadOptions
@@ -29,15 +31,17 @@ from dataset_builder.lines import join_breaks, other_line, spoken
 from dataset_builder.report import Losses
 from dataset_builder.schema import Choice, Kind, Line, Ruby, Scene, Source
 
+_FILE = re.compile(r"[\w/-]++\.[A-Za-z][A-Za-z0-9]{1,3}")  # what a statement of the game's own may open
+
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What all files of a work share. `places` tells the file and the scene of each label."""
+class Game:
+    """What all files of a game share. `places` tells the file and the scene of each label."""
 
     cast: Cast
     translations: Translations
     places: dict[str, tuple[str, str]]
-    statements: set[str]
+    statements: set[str]  # words that its Python makes statements
     options: ReadOptions
     identifiers: Identifiers = field(default_factory=Identifiers)
 
@@ -85,145 +89,173 @@ class _Names:
         return label if self._seen[label] == 1 else f"{label} ({self._seen[label]})"
 
 
+def scenes(script: Script, game: Game, losses: Losses) -> list[Scene]:
+    """The scenes of one file in which something is read, or which lead on to others."""
+    return _Reader(script, game, losses).scenes()
+
+
 @dataclass(slots=True)
 class _Draft:
-    """A line to which `extend` may still add. `parts` are texts with their translations."""
+    """A line to which `extend` may still add. `parts` are texts with their translations; a choice has a
+    `target`, which may be ""."""
 
     number: int
     speaker: Speaker
     branch: str
     parts: list[tuple[str, dict[str, str]]]
     voice: tuple[str, ...] = ()
-    choice: bool = False
+    target: str | None = None
 
 
-class Play:
-    """The scenes of one file, read from top to bottom."""
+class _Reader:
+    """Goes through a file from top to bottom."""
 
-    def __init__(self, script: Script, work: Work, losses: Losses) -> None:
+    def __init__(self, script: Script, game: Game, losses: Losses) -> None:
         self._script = script
-        self._work = work
+        self._game = game
         self._losses = losses
         self._names = _Names()
         self._scenes: list[Scene] = []
         self._begin("")
         self._speaker = NARRATOR  # of the last line
         self._voice: tuple[str, ...] = ()  # is heard with the next line
+        self._left_for = ""  # the label to which the last jump leads
 
     def scenes(self) -> list[Scene]:
-        """Those in which something is read, or which lead on to others."""
-        self._work.identifiers.begin(self._script.identifiers)
+        self._game.identifiers.begin(self._script.identifiers)
         self._walk(self._script.nodes, "")
         self._finish()
         return self._scenes
 
     def _begin(self, name: str) -> None:
-        self._scene = Scene(
-            self._work.options.work, self._script.name, name, language=self._work.options.language
-        )
+        self._name = name
         self._drafts: list[_Draft] = []
-        self._alternatives: Counter[str] = Counter()  # how many a branch has had
+        self._next: dict[str, None] = {}  # in the order in which they are found
+        self._forks: Counter[str] = Counter()  # how many a branch has had
+        self._arms: dict[str, int] = {}  # how many a fork has had
 
     def _finish(self) -> None:
+        options = self._game.options
+        scene = Scene(options.work, self._script.name, self._name, language=options.language)
         for draft in self._drafts:
-            if line := self._line(draft, len(self._scene.lines)):
-                self._scene.lines.append(line)
+            if line := self._line(draft, len(scene.lines)):
+                scene.lines.append(line)
                 self._losses.emit()
-        if self._scene.lines or (self._scene.next and self._scene.scene):  # no jump leads above all labels
-            self._scenes.append(self._scene)
+                if draft.target is not None:
+                    scene.choices.append(Choice(line.text, draft.target))
+        scene.next = list(self._next)
+        if scene.lines or (scene.next and scene.scene):  # no jump leads above all labels
+            self._scenes.append(scene)
 
     # --- from node to node
 
     def _walk(self, nodes: list[Node], branch: str) -> bool:
         """Goes through a block; whether the story goes on behind it."""
-        goes_on = True
+        goes_on, here = True, branch
         for node in nodes:
             match node:
                 case Say():
-                    self._say(node, branch)
+                    self._say(node, here)
                 case Voice():
                     self._voice = (node.file,)
                 case Label():
-                    goes_on = self._label(node, branch, reached=goes_on)
+                    if not branch and _is_place(node):
+                        self._enter_scene(node, reached=goes_on)
+                        here = branch
+                    elif not goes_on and self._left_for != node.name:
+                        here = self._another_arm(branch)
+                    if not node.hidden:
+                        self._game.identifiers.enter(node.name)
+                    goes_on = self._walk(node.block, here)
                 case If():
-                    arms = self._arms(branch, [(None, arm) for arm in node.arms])
-                    goes_on = goes_on and (any(arms) or not node.exhaustive)
+                    goes_on = (self._alternatives(here, node.arms) or not node.exhaustive) and goes_on
                 case Menu():
-                    goes_on = self._menu(node, branch) and goes_on
+                    goes_on = self._menu(node, here) and goes_on
                 case While():
-                    self._walk(node.block, branch)
+                    self._walk(node.block, here)
                 case Call():
                     self._lead_to(node.target)
                 case Jump():
                     self._lead_to(node.target)
-                    goes_on = False
+                    goes_on, self._left_for = False, node.target
                 case Return():
-                    goes_on = False
+                    goes_on, self._left_for = False, ""
         return goes_on
 
-    def _label(self, label: Label, branch: str, *, reached: bool) -> bool:
-        if not label.hidden:
-            self._work.identifiers.enter(label.name)
-        if not branch and _is_place(label):
-            name = self._names.new(label.name)
-            if reached and name not in self._scene.next:
-                self._scene.next.append(name)
-            self._finish()
-            self._begin(name)
-        return self._walk(label.block, branch)
+    def _enter_scene(self, label: Label, *, reached: bool) -> None:
+        name = self._names.new(label.name)
+        if reached:
+            self._next[name] = None
+        self._finish()
+        self._begin(name)
 
     def _menu(self, menu: Menu, branch: str) -> bool:
-        choices: list[tuple[MenuItem | None, list[Node]]] = []
+        choices: list[tuple[MenuItem, list[Node]]] = []
         for item in menu.items:
             if item.block is None:
                 self._drafts.append(_Draft(item.line, NARRATOR, branch, [self._string(item.text)]))
             else:
                 choices.append((item, item.block))
-        return any(self._arms(branch, choices)) or not choices
+        return self._alternatives(branch, [block for _, block in choices], [item for item, _ in choices])
 
-    def _arms(self, branch: str, arms: list[tuple[MenuItem | None, list[Node]]]) -> list[bool]:
-        """Goes through alternatives, each of which is a branch; for each, whether the story goes on."""
+    def _alternatives(
+        self, branch: str, blocks: Sequence[list[Node]], choices: Sequence[MenuItem] = ()
+    ) -> bool:
+        """Goes through the arms of a fork, each of them a branch; whether the story goes on behind any."""
         before = len(self._drafts)
-        self._alternatives[branch] += 1
-        start = f"{branch}/{self._alternatives[branch]}" if branch else f"{self._alternatives[branch]}"
-        go_on = []
-        for number, (item, block) in enumerate(arms, 1):
-            arm = f"{start}.{number}"
-            if item:
-                text = self._string(item.text)
-                self._drafts.append(_Draft(item.line, NARRATOR, arm, [text], choice=True))
+        fork = self._fork(branch)
+        goes_on = not blocks
+        for number, block in enumerate(blocks):
+            arm = f"{fork}.{number + 1}"
+            if choices:
+                item = choices[number]
                 target = next((self._place(node.target) for node in block if isinstance(node, Jump)), "")
-                self._scene.choices.append(Choice(self._readable(item.text)[0].strip(), target))
-            go_on.append(self._walk(block, arm))
+                said = [self._string(item.text)]
+                self._drafts.append(_Draft(item.line, NARRATOR, arm, said, target=target))
+            goes_on = self._walk(block, arm) or goes_on
         if len(self._drafts) == before:
-            self._alternatives[branch] -= 1  # nothing is read in any of them
-        return go_on
+            self._forks[branch] -= 1  # nothing is read in any of them
+        else:
+            self._arms[fork] = len(blocks)
+        return goes_on
+
+    def _fork(self, branch: str) -> str:
+        """The name of a branch's next fork."""
+        self._forks[branch] += 1
+        return f"{branch}/{self._forks[branch]}" if branch else f"{self._forks[branch]}"
+
+    def _another_arm(self, branch: str) -> str:
+        """For what only jumps lead to: an arm of the fork right above it, or of a fork of its own."""
+        fork = f"{branch}/{self._forks[branch]}" if branch else f"{self._forks[branch]}"
+        if not self._drafts or not self._drafts[-1].branch.startswith(f"{fork}."):
+            fork = self._fork(branch)
+        self._arms[fork] = self._arms.get(fork, 0) + 1
+        return f"{fork}.{self._arms[fork]}"
 
     def _lead_to(self, label: str) -> None:
-        place = self._place(label)
-        if place and place not in self._scene.next:
-            self._scene.next.append(place)
+        if place := self._place(label):
+            self._next[place] = None
 
     def _place(self, label: str) -> str:
         """The scene of a label as other scenes name it; "" where it is not known."""
-        file, scene = self._work.places.get(label, ("", ""))
+        file, scene = self._game.places.get(label, ("", ""))
         return scene if file == self._script.name else f"{file}#{scene}" if file else ""
 
     # --- what is read
 
     def _say(self, say: Say, branch: str) -> None:
-        part = say.what, self._work.translations.line(self._work.identifiers.of(say), say.what)
+        part = say.what, self._game.translations.line(self._game.identifiers.of(say), say.what)
         voice, self._voice = self._voice, ()
-        speaker = self._work.cast.speaker(say.who, say.shown_as)
+        speaker = self._game.cast.speaker(say.who, say.shown_as)
         if speaker is None and say.who == "extend":
             last = self._drafts[-1] if self._drafts else None
-            if last and last.branch == branch and not last.choice:
+            if last and last.branch == branch and last.target is None:
                 last.parts.append(part)
                 last.voice += voice
                 return
             speaker = self._speaker
         elif speaker is None:
-            if not say.certain or say.who in self._work.statements:
+            if not say.certain or say.who in self._game.statements or _FILE.fullmatch(say.what):
                 if say.code:
                     self._losses.skip("text in a statement of the game's own")
                 return
@@ -249,8 +281,8 @@ class Play:
         speaker = draft.speaker
         # Nobody's words in these brackets are a notice (`『门还是锁着。』`): somebody's would have a plate.
         notice = not speaker.name and text.strip().startswith("『")
-        if draft.choice or notice:
-            kind: Kind = "choice" if draft.choice else "narration"
+        if draft.target is not None or notice:
+            kind: Kind = "narration" if draft.target is None else "choice"
             translations = {language: join_breaks(said).strip() for language, said in translations.items()}
             line = other_line(index, kind, text, raw, source, translations=translations, branch=draft.branch)
             line.ruby, line.voice = ruby, draft.voice
@@ -271,7 +303,7 @@ class Play:
         )
 
     def _string(self, text: str) -> tuple[str, dict[str, str]]:
-        return text, self._work.translations.string(text)
+        return text, self._game.translations.string(text)
 
     def _readable(self, text: str) -> tuple[str, tuple[Ruby, ...]]:
-        return readable(text, self._work.cast.value, self._losses)
+        return readable(text, self._game.cast.value, self._losses)

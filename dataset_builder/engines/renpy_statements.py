@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from dataset_builder.engines.renpy_expressions import call, literal
-from dataset_builder.engines.renpy_lexer import BRACKETS, NAME, STRING, LogicalLine, logical_lines, unquote
+from dataset_builder.engines.renpy_lexer import BRACKETS, NAME, TEXT, LogicalLine, logical_lines, unquote
 from dataset_builder.engines.renpy_nodes import (
     Assignment,
     Call,
@@ -41,7 +41,6 @@ SILENT = frozenset(
 _QUOTES = ('"', "'", "`")
 _LABEL_NAME = rf"\.?+{NAME}(?:\.{NAME})?+"
 _WORD = re.compile(NAME)
-_TEXT = re.compile(rf"r?+{STRING}", re.S)
 _LABEL = re.compile(rf"label\s++({_LABEL_NAME})\s*+(?:{BRACKETS}\s*+)?+(hide\b)?+", re.S)
 _MENU = re.compile(rf"menu(?:\s++({_LABEL_NAME}))?+", re.S)
 _CONDITION = re.compile(rf"\s*+(?:{BRACKETS}\s*+)?+if\b(.*)", re.S)
@@ -111,9 +110,7 @@ class _Parser:
             if (file := literal(line.text[5:])) is not None:
                 nodes.append(Voice(file))
             return
-        if word in SILENT and not line.text.startswith(
-            _QUOTES, len(word) + 1
-        ):  # a character may be called so
+        if word in SILENT and not line.text.startswith(_QUOTES, len(word) + 1):  # `nvl "Text"`
             self._skip_block(line)
         elif word in _READ:
             _READ[word](self, line, nodes)
@@ -172,7 +169,7 @@ class _Parser:
         """The label that a statement leads to; "" where it is an expression."""
         if not (found := _TARGET.match(text)):
             return ""
-        return (literal(found[1]) or "") if found[1] else self._whole_name(found[2])
+        return (literal(_FROM.sub("", found[1])) or "") if found[1] else self._whole_name(found[2])
 
     def _return(self, line: LogicalLine, nodes: list[Node]) -> None:
         nodes.append(Return())
@@ -206,7 +203,7 @@ class _Parser:
             nodes.append(self._begin(line, header[1]))
         menu = Menu(line.number, [])
         while (inner := self._deeper(line.indent)) is not None:
-            if (text := _TEXT.match(inner.text)) and _is_item(inner.text[text.end() :]):
+            if (text := TEXT.match(inner.text)) and _is_item(inner.text[text.end() :]):
                 rest = inner.text[text.end() :]
                 condition = _CONDITION.match(rest.removesuffix(":"))
                 item = MenuItem(inner.number, unquote(text[0]), condition[1].strip() if condition else "")
@@ -322,14 +319,13 @@ def python_nodes(code: str, number: int) -> list[Node]:
     """What a line of Python says or where it leads: `e("Hello!")`, `renpy.jump("park")`."""
     if not _SAYS.match(code) or not (found := call(code)):
         return []
-    function, given = found
-    texts = [literal(each) for each in given.positional]
-    if function in ("renpy.jump", "renpy.call") and texts[:1] != [None]:
-        target = texts[0] or "" if texts else ""
-        return [Jump(target) if function == "renpy.jump" else Call(target)]
-    if function == "renpy.say":
-        if len(texts) > 1 and texts[1] is not None:
-            return [Say(number, given.positional[0], texts[1])]
-    elif texts and texts[0] is not None:
-        return [Say(number, function, texts[0], certain=False)]
+    match found[0], found[1].positional:
+        case "renpy.say", [who, what, *_] if (text := literal(what)) is not None:
+            return [Say(number, who, text)]
+        case "renpy.jump", [label, *_]:
+            return [Jump(literal(label) or "")]
+        case "renpy.call", [label, *_]:
+            return [Call(literal(label) or "")]
+        case who, [what, *_] if who != "renpy.say" and (text := literal(what)) is not None:
+            return [Say(number, who, text, certain=False)]
     return []

@@ -6,7 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dataset_builder.engines.renpy_nodes import Say, Script
+from dataset_builder.errors import ScriptError
 from dataset_builder.report import Losses
+
+_LANGUAGES_AT_MOST = 100
+# How much longer a translated string may be: one string stands for any number of lines.
+_LONGER, _LONG = 20, 1000
 
 # Folders of translations are named by people; these names are Ren'Py's own and those of its launcher.
 _LANGUAGES = {
@@ -71,19 +76,26 @@ class Identifiers:
 
 
 class Translations:
-    """What is said instead of a line or a string, by tags of languages."""
+    """What is said instead of a line or a string, by tags of languages.
+
+    Raises `ScriptError` for so many languages that lines with all their translations would fill the memory.
+    """
 
     def __init__(self, scripts: Iterable[Script]) -> None:
         self._lines: dict[str, dict[str, str]] = {}
         self._strings: dict[str, dict[str, str]] = {}
+        languages: set[str] = set()
         for script in scripts:
+            languages.update(script.translations, script.strings)
+            if len(languages) > _LANGUAGES_AT_MOST:
+                raise ScriptError(script.name, 0, f"there are more than {_LANGUAGES_AT_MOST} languages")
             for name, lines in script.translations.items():
                 for identifier, texts in lines.items():
                     if said := "\n".join(filter(None, texts)):
                         self._lines.setdefault(identifier, {})[language_tag(name)] = said
             for name, strings in script.strings.items():
                 for old, new in strings.items():
-                    if new:
+                    if new and len(new) <= _LONGER * len(old) + _LONG:
                         self._strings.setdefault(old, {})[language_tag(name)] = new
         self._unpaired = set(self._lines)
 

@@ -37,6 +37,7 @@ MAGIC = b"RENPY RPC2"
 _SLOTS = (2, 1)  # in the order in which they are wanted
 _ROW = struct.Struct("<III")
 _ZLIB = b"\x78"
+_WORK = 16  # letters and statements to look at, for each byte of the pickle
 
 
 def read_compiled(data: bytes, file: str, losses: Losses) -> Script:
@@ -46,7 +47,7 @@ def read_compiled(data: bytes, file: str, losses: Losses) -> Script:
     content = load(pickle, file)
     if not isinstance(content, tuple) or len(content) != 2 or not isinstance(content[1], list):
         raise ScriptError(file, 0, "its pickle holds no statements")
-    return _Reader(file, len(pickle), losses).script(content[1])
+    return _Reader(file, _WORK * len(pickle), losses).script(content[1])
 
 
 def _statements(data: bytes, file: str) -> bytes:
@@ -70,12 +71,15 @@ def _statements(data: bytes, file: str) -> bytes:
 
 
 class _Reader:
-    """From statements of `renpy.ast` to ours. `limit` is how many there can be: more means that a block
-    contains itself."""
+    """From statements of `renpy.ast` to ours.
 
-    def __init__(self, file: str, limit: int, losses: Losses) -> None:
+    A pickle may hold the same thing any number of times, and within itself. `work` bounds how many statements
+    and letters are looked at; more than a few for each byte means that the file is made to keep us busy.
+    """
+
+    def __init__(self, file: str, work: int, losses: Losses) -> None:
         self._script = Script(file)
-        self._left = limit
+        self._left = work
         self._losses = losses
         self._depth = 0
         self._constant = False  # inside `init`
@@ -91,17 +95,20 @@ class _Reader:
             return []
         if self._depth >= DEEPEST:
             raise ScriptError(self._script.name, 0, f"blocks are more than {DEEPEST} deep")
+        self._spend(len(statements))
         self._depth += 1
         nodes: list[Node] = []
         group: list[str] = []
         for statement in statements:
-            self._left -= 1
-            if self._left < 0:
-                raise ScriptError(self._script.name, 0, "a block contains itself")
             if isinstance(statement, Inert):
                 nodes += self._nodes(statement, group)
         self._depth -= 1
         return nodes
+
+    def _spend(self, work: int) -> None:
+        self._left -= work
+        if self._left < 0:
+            raise ScriptError(self._script.name, 0, "its statements contain themselves")
 
     def _nodes(self, statement: Inert, group: list[str]) -> list[Node]:
         """What one statement comes to. `group` holds the voice statements and the like right above it."""
@@ -153,14 +160,15 @@ class _Reader:
         if not isinstance(what, str) or not (who is None or isinstance(who, str)):
             self._losses.skip("broken statement")
             return []
-        given = _pairs(statement.get("arguments"))
+        given = self._pairs(statement.get("arguments"))
+        self._spend(len(what))
         say = Say(line, who, what, (), _text(identifier), dict(given).get("name"), self._certain)
         if statement.kind == "Say":
             code = canonical(
                 who,
                 what,
-                _words(statement.get("attributes")),
-                _words(statement.get("temporary_attributes")),
+                self._words(statement.get("attributes")),
+                self._words(statement.get("temporary_attributes")),
                 interact=statement.get("interact") is not False,
                 identifier=say.identifier,
                 arguments=_spelled(given),
@@ -187,21 +195,24 @@ class _Reader:
             return []
         self._losses.unknown[word] += 1
         certain, self._certain = self._certain, False
-        parts = statement.get("subparses")
         nodes = self._block(statement.get("code_block"))
-        for part in parts if isinstance(parts, list) else ():
+        parts = statement.get("subparses")
+        parts = parts if isinstance(parts, list) else []
+        self._spend(len(parts))
+        for part in parts:
             nodes += self._block(part.get("block") if isinstance(part, Inert) else None)
         self._certain = certain
         return nodes
 
     def _if(self, statement: Inert) -> If:
-        entries = _tuples(statement.get("entries"), 2)
+        entries = self._tuples(statement.get("entries"), 2)
         arms = [self._block(block) for _, block in entries]
         return If(arms, bool(entries) and entries[-1][0] == "True")
 
     def _menu(self, statement: Inert, line: int) -> Menu:
         menu = Menu(line, [])
-        for text, condition, block in _tuples(statement.get("items"), 3):
+        for text, condition, block in self._tuples(statement.get("items"), 3):
+            self._spend(len(_text(text)))
             item = MenuItem(line, _text(text), "" if condition == "True" else _text(condition))
             if block is not None:
                 item.block = self._block(block)
@@ -214,6 +225,7 @@ class _Reader:
             self._script.assignments.append(Assignment(name, expression.strip(), constant=True))
 
     def _python(self, source: str, number: int) -> list[Node]:
+        self._spend(len(source))
         self._script.statements |= registered(source)
         lines = logical_lines(source, self._script.name, self._losses)
         for line in lines:
@@ -233,6 +245,23 @@ class _Reader:
             say.code, say.identifier = (), identifier
         return nodes
 
+    def _tuples(self, value: Any, size: int) -> list[tuple[Any, ...]]:
+        """The rows of a list that have so many columns."""
+        rows = value if isinstance(value, list) else []
+        self._spend(len(rows))
+        return [row for row in rows if isinstance(row, tuple) and len(row) == size]
+
+    def _pairs(self, value: Any) -> list[tuple[str, str]]:
+        """The arguments of a say statement: names ("" where there is none) and expressions."""
+        rows = self._tuples(value.get("arguments") if isinstance(value, Inert) else None, 2)
+        self._spend(sum(len(_text(expression)) for _, expression in rows))
+        return [(_text(name), _text(expression)) for name, expression in rows]
+
+    def _words(self, value: Any) -> list[str]:
+        words = [word for word in value if isinstance(word, str)] if isinstance(value, tuple) else []
+        self._spend(sum(map(len, words)))
+        return words
+
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
@@ -240,22 +269,6 @@ def _text(value: Any) -> str:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0
-
-
-def _words(value: Any) -> list[str]:
-    return [word for word in value if isinstance(word, str)] if isinstance(value, tuple) else []
-
-
-def _tuples(value: Any, size: int) -> list[tuple[Any, ...]]:
-    """The rows of a list that have so many columns."""
-    rows = value if isinstance(value, list) else []
-    return [row for row in rows if isinstance(row, tuple) and len(row) == size]
-
-
-def _pairs(value: Any) -> list[tuple[str, str]]:
-    """The arguments of a say statement: names ("" where there is none) and expressions."""
-    rows = _tuples(value.get("arguments") if isinstance(value, Inert) else None, 2)
-    return [(_text(name), _text(expression)) for name, expression in rows]
 
 
 def _spelled(given: list[tuple[str, str]]) -> str:

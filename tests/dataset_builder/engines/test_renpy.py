@@ -377,6 +377,42 @@ def test_labels_inside_alternatives_belong_to_the_scene_around_them() -> None:
     assert (second.scene, second.next) == ("other", ["start"])
 
 
+def test_what_jumps_alone_lead_to_follows_nothing_else() -> None:
+    (scene,) = play(
+        """
+        label start:
+            "Where?"
+            menu:
+                "left":
+                    jump .left
+                "right":
+                    jump .right
+        label .left:
+            "L"
+            jump .end
+        label .right:
+            "R"
+            jump .end
+        label .end:
+            "End."
+            if late:
+                jump .late
+            return
+        label .late:
+            "Late."
+        """
+    )
+    assert [(line.branch, line.text) for line in scene.lines] == [
+        ("", "Where?"),
+        ("1.1", "left"),
+        ("1.2", "right"),
+        ("1.3", "L"),
+        ("1.4", "R"),
+        ("1.4", "End."),
+        ("1.5", "Late."),
+    ]
+
+
 def test_labels_in_labels_follow_one_another() -> None:
     scenes = play('label a:\n    "1"\n    label b:\n        "2"\n    "3"\n')
     assert [(scene.scene, scene.next, [line.text for line in scene.lines]) for scene in scenes] == [
@@ -442,7 +478,7 @@ def test_python_speaks_too() -> None:
             $ renpy.say(l, "你好！")
             $ renpy.say(None, "Silence.")
             $ unknown("No line.")
-            $ e.name("No line.")
+            $ e.add("No line.")
         """
     )
     assert [(line.speaker, line.text) for line in found] == [
@@ -461,13 +497,14 @@ def test_statements_of_the_game_are_read_with_their_blocks() -> None:
             example small:
                 e "Shown and said."
             quest "Find the cat"
+            sfx "sound/door.ogg"
             quest main:
                 title "Not a line."
                 e "A line."
         """
     assert [line.text for line in lines(script, losses)] == ["Shown and said.", "A line."]
     assert losses.unknown == {"example": 1, "quest": 1}
-    assert losses.skipped == {"text in a statement of the game's own": 2}
+    assert losses.skipped == {"text in a statement of the game's own": 3}
 
 
 def test_empty_texts_are_counted() -> None:

@@ -131,6 +131,10 @@ def enumerate_names(*names: str) -> list[tuple[str, str]]:
 def test_what_stands_around_each_text(given: str, what: str, kind: str, text: str) -> None:
     line = speaks(f'define e = Character("灯", {given})', "e", what)
     assert (line.kind, line.text, line.raw) == (kind, text, what)
+    plain = (
+        f'define a = Character("灯", {given})\ndefine e = Character(kind=a, what_prefix="", what_suffix="")'
+    )
+    assert speaks(plain, "e", "おはよう").text == "おはよう"
     copy = speaks(f'define a = Character("灯", {given})\ndefine e = Character(kind=a)', "e", what)
     assert (copy.kind, copy.text) == (kind, text)
 
@@ -147,3 +151,5 @@ def test_characters_that_are_made_of_themselves() -> None:
     assert speaks(ring, "e").speaker is None
     chain = "".join(f"define c{n} = Character('？', kind=c{n + 1})\n" * 10 for n in range(200))
     assert speaks(chain, "c0").speaker == "？"
+    named = "".join(f"define c{n} = Character('[c{n + 1}]')\n" for n in range(2000))
+    assert speaks(named, "c0").kind == "speech"

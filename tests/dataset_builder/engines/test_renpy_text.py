@@ -27,6 +27,7 @@ from tests.dataset_builder.engines.renpy_game import lines
         ("Hi [name]!", "Hi {name}!"),
         ("Hi [name!q], [hero.name!tu] [money:.2f] [list[0]]", "Hi {name}, {hero.name} {money} {list[0]}"),
         ("Hi %(name)s", "Hi {name}"),
+        ("[e] and [l.name!q] are in", "Eileen and 林晚 are in"),
         ("Hi [known], [marked], [marked!q]", "Hi Eve, bold, {b}bold{/b}"),
         ("an open [bracket", "an open [bracket"),
         ("an open {brace", "an open {brace"),

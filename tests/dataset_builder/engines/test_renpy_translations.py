@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from dataset_builder.errors import ScriptError
 from dataset_builder.report import Losses
 from dataset_builder.schema import Line
 from tests.dataset_builder.engines.renpy_game import play
@@ -231,3 +232,12 @@ def test_many_lines_that_say_the_same() -> None:
     script = "label a:\n" + '    "……"\n' * 20_000
     found = translated(script, {identifier("a", '"……"') + "_19999": "..."})
     assert found[-1].translations == {"en": "..."}
+
+
+def test_translations_that_would_fill_the_memory_are_refused() -> None:
+    blocks = "".join(f'translate l{n} strings:\n    old "x"\n    new "y"\n' for n in range(200))
+    with pytest.raises(ScriptError, match="more than 100 languages"):
+        play({"a.rpy": blocks})
+    bomb = f'translate english strings:\n    old "x"\n    new "{"y" * 30_000}"\n'
+    (scene,) = play({"a.rpy": 'label a:\n    "x"\n' + bomb})
+    assert scene.lines[0].translations == {}

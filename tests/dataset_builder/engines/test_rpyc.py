@@ -252,9 +252,13 @@ def shared(depth: int) -> bytes:
         (packed({1: zlib.compress(b"\x80\x02\x8b\x00\x10\x00\x00" + b"\x01" * 4096 + b".")}), "a number has"),
         (packed({1: zlib.compress(b"\x80\x02Q.")}), "is none of data"),
         (packed({1: zlib.compress(b"\x80\x02NN\x81.")}), "calls what is no class"),
-        (looped(), "contains itself|are more than 100 deep"),
+        (looped(), "contain themselves|are more than 100 deep"),
         (nested(5000), "more than 100 deep"),
-        (shared(90), "contains itself"),
+        (shared(90), "contain themselves"),
+        (compiled([say("x" * 50_000)] * 5_000), "contain themselves"),
+        (compiled([node("Python", code=code("a = 1\n" * 9_000))] * 5_000), "contain themselves"),
+        (compiled([node("Menu", items=[("x", "True", None)] * 9_000)] * 5_000), "contain themselves"),
+        (compiled([node("UserStatement", line="x", subparses=[None] * 9_000)] * 5_000), "contain themselves"),
     ],
 )
 def test_what_is_no_script_is_refused(data: bytes, reason: str) -> None:
