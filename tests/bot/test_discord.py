@@ -18,8 +18,8 @@ from tests.fakes.discord import FakeDiscord, Message
 
 MESSAGES, EDITS = "/channels/*/messages", "/channels/*/messages/*"
 CHARACTERS = {
-    "zhiwei": SimpleNamespace(id="zhiwei", name="知微", language="zh"),
-    "maeve": SimpleNamespace(id="maeve", name="Maeve", language="en"),
+    "zhiwei": SimpleNamespace(id="zhiwei", name="知微", language="zh", notices="zh"),
+    "maeve": SimpleNamespace(id="maeve", name="Maeve", language="en", notices="en"),
 }
 
 
