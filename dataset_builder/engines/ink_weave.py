@@ -49,6 +49,7 @@ class _Last:
     text: str
     raw: str
     line: int
+    voice: tuple[str, ...]
     glue: bool
 
 
@@ -152,10 +153,10 @@ class Weave:
         while text := text.strip():
             sign = text[0]
             if self._waiting:
-                self._waiting = False
                 if sign not in "*+-=~" or text.startswith("->"):
                     self._choice(text, number)
                     return
+                self._waiting = False
             if sign == "-" and text[1:2] != ">":
                 text = self._dash(text)
                 continue
@@ -198,13 +199,15 @@ class Weave:
         self._arm()
         if match[2]:
             self.labels.append(match[2])
-        self._choice(text[match.end() :], number)
+        rest = text[match.end() :]
+        self._waiting = bool(match[2] or rest)
+        self._choice(rest, number)
 
     def _choice(self, text: str, number: int) -> None:
         rest = ink_content.without_conditions(text)
         if not rest:
-            self._waiting = bool(text)  # the choice's text may follow its conditions on the next line
-            return
+            return  # the text may follow label and conditions on the next line
+        self._waiting = False
         before, only, found = ink_content.choice(rest)
         self._tags(found.tags)
         shown = _tidy((before if only is None else before + only).replace("<>", ""))
@@ -282,10 +285,11 @@ class Weave:
                 last.glue = True
             return
         lines = self.scene.lines
-        raw = self._raw
+        raw, voice = self._raw, self._voice
         joins = last is not None and (glued or last.glue) and last.branch == self._branch
         if last is not None and joins and len(last.text) < _GLUED:
             text, name, raw, number = last.text + text, last.name, f"{last.raw}\n{raw}", last.line
+            voice = last.voice + voice
         else:
             last = None
             name, text = split_name(text.lstrip(), self._names)
@@ -301,7 +305,7 @@ class Weave:
             raw,
             Source(self.scene.file, number),
             ruby=ruby,
-            voice=self._voice,
+            voice=voice,
             branch=self._branch,
         )
         if last is not None and line.text:
@@ -313,7 +317,7 @@ class Weave:
             self._losses.skip("empty text")
             return
         self._voice = ()
-        self._last = _Last(self._branch, name, text, raw, number, glue)
+        self._last = _Last(self._branch, name, text, raw, number, voice, glue)
 
     def _reason(self, text: str, glued: bool) -> str:
         """Why a text is no line; "" if it is one."""

@@ -43,21 +43,10 @@ _CLASSES = {
     "beginif": "if",
     "playvoice": "voice",
 }
-_FLOW = (
-    "if",
-    "unless",
-    "random",
-    "else",
-    "elseif",
-    "endif",
-    "goto",
-    "gosub",
-    "stop",
-    "return",
-    "title",
-    "exit",
-)
-_STATEMENTS = frozenset((*_FLOW, "print", "append", "choice", "voice"))
+_STATEMENTS = frozenset(
+    ("print", "append", "choice", "voice", "if", "unless", "random", "else", "elseif", "endif",
+     "goto", "gosub", "stop", "return", "title", "exit")
+)  # fmt: skip
 
 
 def sniff(name: str, head: bytes) -> float:
@@ -197,8 +186,12 @@ class _Passage:
             return
         name = _CLASSES.get(match[1].lower(), match[1].lower())
         if name not in _STATEMENTS:
-            if self._frames and self._frames[-1].kind == "random":
-                self._leave(indent, name)  # even a silent command is one of its arms
+            frame = self._frames[-1] if self._frames else None
+            # A silent command ends nothing, but it may be the first of a block, and an arm of a random one.
+            if frame is not None and (
+                frame.kind == "random" or (frame.body is None and indent > frame.indent)
+            ):
+                self._leave(indent, name)
             if '"' in match[2]:
                 self._losses.unknown[f"@{name}"] += 1  # perhaps it shows a text
             return

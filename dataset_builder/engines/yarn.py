@@ -124,7 +124,7 @@ class _Node:
         self._forks = Forks()
         self._frames: list[_Frame] = []
         self._blank = False  # the line before was empty
-        self._last: Fork | None = None  # the options at the node's end (Yarn 1)
+        self._ending: Fork | None = None  # the options at the node's end (Yarn 1)
 
     def read(self, line: str, number: int) -> None:
         """One line of the node's body. Raises `ScriptError`."""
@@ -197,8 +197,8 @@ class _Node:
         """`<<word …>>`, mostly one on a line."""
         start = 0
         while start >= 0 and (end := text.find(">>", start)) >= 0:
-            word, _, rest = text[start + 2 : end].strip().partition(" ")
-            self._command(word, rest.strip(), number)
+            word, *rest = text[start + 2 : end].split(maxsplit=1) or ("",)
+            self._command(word, "".join(rest), number)
             start = text.find("<<", end)
 
     def _command(self, word: str, rest: str, number: int) -> None:
@@ -238,10 +238,10 @@ class _Node:
             if not node:
                 self._lead(said.strip(), leave=True)
                 continue
-            if self._last is None:
-                self._last = self._forks.open("")
+            if self._ending is None:
+                self._ending = self._forks.open("")
             self.targets.append(node.strip())
-            choice = self._choose(yarn_text(said.strip()), self._last.arm(), text, number)
+            choice = self._choose(yarn_text(said.strip()), self._ending.arm(), text, number)
             if choice is not None:
                 choice.target = node.strip()
 

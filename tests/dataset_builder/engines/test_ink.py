@@ -116,6 +116,9 @@ def test_what_a_choice_shows_and_what_it_prints() -> None:
 * {tea}
   {cup}
   On the next line.
+* (label)
+  {tea}
+  Behind its label.
 * {tea}
 * ->
   The fallback's text.
@@ -130,9 +133,10 @@ def test_what_a_choice_shows_and_what_it_prints() -> None:
         ("1.4", "speech", '"I\'m fine," I reply.'),
         ("1.5", "choice", "With conditions"),
         ("1.6", "choice", "On the next line."),
-        ("1.8", "narration", "The fallback's text."),
-        ("1.9", "El", "Are urns useful?"),
-        ("1.10", "choice", "[brackets]"),
+        ("1.7", "choice", "Behind its label."),
+        ("1.9", "narration", "The fallback's text."),
+        ("1.10", "El", "Are urns useful?"),
+        ("1.11", "choice", "[brackets]"),
     ]
 
 
@@ -288,8 +292,11 @@ The end.
         ("", "灯", "走好。"),
         ("", "narration", "The end."),
     ]
-    (scene,) = read("Hi. # speaker: 灯 # voice: a_001.ogg\nHo.\n")
-    assert [line.voice for line in scene.lines] == [("a_001.ogg",), ()]
+    (scene,) = read("Hi, <> # speaker: 灯 # voice: a_001.ogg\nyou. # voice: a_002.ogg\nHo.\n")
+    assert [(line.text, line.voice) for line in scene.lines] == [
+        ("Hi, you.", ("a_001.ogg", "a_002.ogg")),
+        ("Ho.", ()),
+    ]
 
 
 def test_where_choices_and_diverts_lead() -> None:

@@ -180,6 +180,9 @@ def test_conditions_by_indentation() -> None:
 After.
 @unless b
     Not b.
+@if silent
+    @set y=1
+Heard by all.
 @random
     One.
     @set x=1
@@ -199,12 +202,13 @@ Not indented, so nothing tells where it ends.
         ("1.3", "narration", "Bad."),
         ("", "narration", "After."),
         ("2.1", "narration", "Not b."),
-        ("3.1", "narration", "One."),
-        ("3.3", "Two", "or so."),
-        ("3.4/1.1", "narration", "Three."),
-        ("3.4/1.1", "narration", "And more."),
+        ("", "narration", "Heard by all."),
+        ("4.1", "narration", "One."),
+        ("4.3", "Two", "or so."),
+        ("4.4/1.1", "narration", "Three."),
+        ("4.4/1.1", "narration", "And more."),
         ("", "narration", "Done."),
-        ("4.1", "narration", "Not indented, so nothing tells where it ends."),
+        ("5.1", "narration", "Not indented, so nothing tells where it ends."),
     ]
 
 
