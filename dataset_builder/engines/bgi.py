@@ -24,6 +24,7 @@ TITLE = "BGI/Ethornell"
 
 _FAMILY = b"BurikoCompiledScriptVer"
 _MAGIC = b"BurikoCompiledScriptVer1.00\0"
+_VERSION = re.compile(re.escape(_FAMILY) + rb"(\d{1,3}\.\d{1,3})\0")
 _PACKED = b"DSC FORMAT 1.00\0"
 _PUSH_STRING, _CALL = 0x0003, 0x001C
 _MESSAGES = frozenset((0x0140, 0x0143))
@@ -36,7 +37,7 @@ _OPERANDS = {
     0x003F: 1, 0x007B: 3, 0x007E: 1, 0x007F: 2,
 }  # fmt: skip
 _LAST = 0x07FF  # opcodes end somewhere before
-_CODES = re.compile(r"<r([^<>]{1,40})>([^<>]{1,40})</r>|</?[A-Za-z][^<>]{0,40}>")
+_CODES = re.compile(r"<r([^<>]{1,40})>([^<>]{1,40})</r>|</?[A-Za-z][^<>]{0,40}>|[\x01-\x09\x0b-\x1f\x7f]")
 
 
 def sniff(name: str, head: bytes) -> float:
@@ -54,8 +55,8 @@ def _read(file: ScriptFile, options: ReadOptions, losses: Losses) -> Iterator[Sc
             file.name, 0, "it is still packed (`DSC FORMAT 1.00`); unpack it with your own tools"
         )
     if not data.startswith(_MAGIC):
-        version = data[len(_FAMILY) : len(_MAGIC) - 1] if data.startswith(_FAMILY) else b""
-        what = f"version {version.decode('ascii', 'replace')} of BGI's scripts" if version else "this"
+        version = _VERSION.match(data)
+        what = f"version {version[1].decode()} of BGI's scripts" if version else "this"
         raise ScriptError(file.name, 0, f"{what} is not known; only version 1.00 is read")
     size = int.from_bytes(data[len(_MAGIC) : len(_MAGIC) + 4], "little")
     start = len(_MAGIC) + size
@@ -166,9 +167,7 @@ class _Script:
 
 
 def _plain(text: str) -> tuple[str, tuple[Ruby, ...]]:
-    """The text without tags, and its ruby: `<rかんじ>漢字</r>`."""
-    if "<" not in text:
-        return text, ()
+    """The text without tags and control characters, and its ruby: `<rかんじ>漢字</r>`."""
     ruby: list[Ruby] = []
 
     def base(match: re.Match[str]) -> str:

@@ -28,7 +28,8 @@ _MESSAGE, _NAME, _COMMAND = 0x20, 0x21, 0x30
 _SILENT = frozenset((0x02, 0x03, 0xF0, 0xF1))  # end of a line or paragraph; name and line of the source
 _CHOICE = re.compile(r"\d+\s+\S+\s+(.+)")
 _CODES = re.compile(
-    r"\\(?:\$(\d{1,7});|f[a-z]|([a-z@])|(.))|\[([^\[\]/]{0,80})(?:/([^\[\]]{1,80}))?\]", re.DOTALL
+    r"\\(?:\$(\d{1,7});|f[a-z]|([a-z@])|(.))|\[([^\[\]/]{0,80})(?:/([^\[\]]{1,80}))?\]|[\x01-\x1f\x7f]",
+    re.DOTALL,
 )
 _KNOWN = frozenset("n@p")
 
@@ -156,8 +157,6 @@ class _Scene:
 
     def _plain(self, text: str) -> tuple[str, tuple[Ruby, ...]]:
         r"""The text without codes, and its ruby: `\n`, `\@`, `\fs`, `\$34;`, `[漢字/かな]`, `[word]`."""
-        if "\\" not in text and "[" not in text:
-            return text, ()
         ruby: list[Ruby] = []
 
         def printed(match: re.Match[str]) -> str:
