@@ -9,6 +9,7 @@ from dataset_builder.decode import decode
 from dataset_builder.engines import (
     Engine,
     ReadOptions,
+    artemis,
     bgi,
     catsystem2,
     chat_json,
@@ -16,9 +17,11 @@ from dataset_builder.engines import (
     kag,
     m3t,
     message_json,
+    musica,
     naninovel,
     nscripter,
     po,
+    qlie,
     renpy,
     scn,
     sheets,
@@ -36,7 +39,7 @@ from dataset_builder.work import ScriptFile, Work
 # In this order where two are equally sure.
 ENGINES: tuple[Engine, ...] = (
     renpy, scn, tyrano, kag, message_json, chat_json, two_line, sheets, m3t, po,
-    yarn, ink, naninovel, nscripter, bgi, catsystem2, transcript,
+    yarn, ink, naninovel, nscripter, bgi, catsystem2, artemis, musica, qlie, transcript,
 )  # fmt: skip
 ARCHIVES: tuple[Archive, ...] = (xp3, rpa, asar, zip)
 SURE = 0.3  # below it a file is nobody's
