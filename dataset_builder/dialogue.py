@@ -6,7 +6,7 @@ as context, other people keep their names, and windows end between two exchanges
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -82,7 +82,10 @@ def dialogues(
     tally: Tally | None = None,
 ) -> Iterator[Dialogue]:
     """Her dialogues, in the order of the scenes. Raises `DatasetError` if she never speaks."""
-    hers = frozenset((find_speaker(character, count_speakers(scenes)), *options.aliases))
+    counts = count_speakers(scenes)
+    hers = frozenset((character, *options.aliases))
+    if not any(counts[name] for name in hers):
+        find_speaker(character, counts)
     tally = tally if tally is not None else Tally()
     leading = _choices_leading_to(scenes)
     for scene in scenes:
@@ -94,39 +97,35 @@ def dialogues(
 def plays(lines: Sequence[Line]) -> Iterator[tuple[list[Line], int]]:
     """Sequences that somebody could have read, each with the index of its first line that no earlier one had.
 
-    `1.1` and `1.2` are arms of one fork: the second begins anew where the fork began.
+    `1.1` and `1.2` are arms of one fork: the second begins anew where the fork began. No play holds two arms
+    of a fork.
     """
     play: list[Line] = []
     fresh = 0
     starts: dict[str, int] = {}  # fork -> how much had been read when it began
-    arm: tuple[str, ...] = ()
+    read: dict[str, str] = {}  # fork -> the arm of it that is in the play
     for line in lines:
-        now = tuple(line.branch.split("/")) if line.branch else ()
-        if now != arm:
-            forked = _forked(arm, now)
-            if forked is not None and (start := starts.get(forked)) is not None:
+        steps = line.branch.split("/") if line.branch else []
+        above: list[str] = []
+        for depth, step in enumerate(steps):
+            arm = "/".join(steps[: depth + 1])
+            fork = arm.removesuffix(step) + step.rpartition(".")[0]
+            if read.get(fork, arm) != arm:
                 if len(play) > fresh:
                     yield play, fresh
+                start = starts[fork]
                 play = play[:start]
                 fresh = start
-            for depth in range(len(now)):
-                starts.setdefault(_fork(now, depth), len(play))
-            arm = now
+                for other in [
+                    each for each, at in starts.items() if at >= start and each not in (*above, fork)
+                ]:
+                    del starts[other], read[other]
+            starts.setdefault(fork, len(play))
+            read[fork] = arm
+            above.append(fork)
         play.append(line)
     if len(play) > fresh:
         yield play, fresh
-
-
-def _fork(arm: tuple[str, ...], depth: int) -> str:
-    return "/".join((*arm[:depth], arm[depth].rpartition(".")[0]))
-
-
-def _forked(before: tuple[str, ...], now: tuple[str, ...]) -> str | None:
-    """The fork of which `now` is another arm than `before`, if it is one."""
-    for depth, (old, new) in enumerate(zip(before, now, strict=False)):
-        if old != new:
-            return _fork(now, depth) if old.rpartition(".")[0] == new.rpartition(".")[0] else None
-    return None
 
 
 def _choices_leading_to(scenes: Sequence[Scene]) -> dict[tuple[str, str], tuple[Utterance, ...]]:
@@ -152,43 +151,79 @@ def _of_play(
     tally: Tally,
     before: tuple[Utterance, ...],
 ) -> Iterator[Dialogue]:
+    said, thought, context = _before(play, fresh, hers, options, before)
+    tail = deque(context, options.context)
+    branches = {line.index: line.branch for line in play[fresh:]}
     turns: list[Turn] = []
     size = 0
-    heard = [*before, *(_utterance(line, hers) for line in play[:fresh] if _told(line, options))]
-    last = max((at for at, each in enumerate(heard, 1) if each.speaker in hers), default=0)
-    # What she has answered in an earlier play is not answered again: it is what happened before.
-    context = tuple(heard[:last][-options.context :]) if options.context else ()
 
     def finished() -> Dialogue:
-        spoken = [turn.lines[0] for turn in turns if turn.lines]
-        branch = next((line.branch for line in play if spoken and line.index == spoken[-1]), "")
         found = Dialogue(
             character=character,
             turns=tuple(turns),
             work=scene.work,
             file=scene.file,
             scene=scene.scene,
-            branch=branch,
+            branch=branches[turns[-1].lines[0]],
             language=scene.language,
             context=context,
         )
         return replace(found, id=hashlib.sha256(orjson.dumps(found)).hexdigest()[:16])
 
-    for turn in _turns(play[fresh:], heard[last:], hers, options, tally):
+    for turn in _turns(play[fresh:], said, thought, hers, options, tally):
         length = sum(tokens(each.text) for each in turn.said) + tokens(turn.answered)
         if turns and size + length > options.window:
             yield finished()
-            heard = [each for old in turns[-2:] for each in (*old.said, _answer(old, character))]
-            context = tuple(heard[-options.context :]) if options.context else ()
+            context = tuple(tail)
             turns, size = [], 0
         turns.append(turn)
         size += length
+        tail.extend((*turn.said, Utterance("speech", character, turn.answered, turn.translations)))
     if turns:
         yield finished()
 
 
-def _answer(turn: Turn, character: str) -> Utterance:
-    return Utterance("speech", character, turn.answered, turn.translations)
+def _before(
+    play: Sequence[Line],
+    fresh: int,
+    hers: frozenset[str],
+    options: DialogueOptions,
+    before: tuple[Utterance, ...],
+) -> tuple[list[Utterance], list[str], tuple[Utterance, ...]]:
+    """What was read in an earlier play: what is still to be answered, her thoughts since, and the context.
+
+    What she has answered there is not answered again. Only as much is looked at as is needed.
+    """
+    said: list[Utterance] = []
+    thought: list[str] = []
+    at, size = fresh, 0
+    while at > 0 and size <= options.said and not _aloud(play[at - 1], hers):
+        at -= 1
+        line = play[at]
+        if _alone(line, hers):
+            thought += [line.text] if options.thoughts and line.text else []
+        elif _told(line, options):
+            said.append(_utterance(line, hers))
+            size += tokens(line.text)
+    context: list[Utterance] = []
+    for line in reversed(play[max(at - 4 * options.context, 0) : at]):
+        if _aloud(line, hers) or (not _alone(line, hers) and _told(line, options)):
+            context.append(_utterance(line, hers))
+    said += before if at == 0 else ()
+    return said[::-1], thought[::-1], tuple(context[: options.context][::-1])
+
+
+def _alone(line: Line, hers: frozenset[str]) -> bool:
+    """Whether she says or thinks it, and nobody with her."""
+    return (
+        line.kind in ("speech", "thought")
+        and len(line.speakers) <= 1
+        and (line.speaker in hers or not hers.isdisjoint(line.speakers))
+    )
+
+
+def _aloud(line: Line, hers: frozenset[str]) -> bool:
+    return line.kind == "speech" and bool(line.text) and _alone(line, hers)
 
 
 def _told(line: Line, options: DialogueOptions) -> bool:
@@ -207,21 +242,21 @@ def _utterance(line: Line, hers: frozenset[str]) -> Utterance:
 def _turns(
     lines: Sequence[Line],
     said: list[Utterance],
+    thought: list[str],
     hers: frozenset[str],
     options: DialogueOptions,
     tally: Tally,
 ) -> Iterator[Turn]:
-    """Her answers in `lines`, each with all that came since the one before; `said` came before the first."""
+    """Her answers in `lines`, each with what came since the one before; `said` and `thought` came first."""
     answer: list[Line] = []
-    thought: list[str] = []
     for line in lines:
         if not line.text:
             continue
-        alone = len(line.speakers) <= 1 and (line.speaker in hers or not hers.isdisjoint(line.speakers))
+        alone = _alone(line, hers)
         if alone and line.kind == "speech":
             tally.lines += 1
             answer.append(line)
-        elif alone and line.kind == "thought":
+        elif alone:
             tally.thoughts += 1
             if options.thoughts:
                 thought.append(line.text)
@@ -233,7 +268,7 @@ def _turns(
                 yield _turn(said, answer, thought, options, tally)
                 said, answer, thought = [], [], []
             if line.kind in ("speech", "thought"):
-                tally.speakers.update(line.speakers)
+                tally.speakers.update(each for each in line.speakers if each not in hers)
             said.append(_utterance(line, hers))
     if answer:
         yield _turn(said, answer, thought, options, tally)

@@ -120,6 +120,29 @@ def test_a_fork_inside_an_arm() -> None:
     assert read == ["abc 0", "abde 2", "afg 1"]
 
 
+def test_no_play_holds_two_arms_of_a_fork_that_is_opened_again() -> None:
+    def read(*branches: str) -> list[str]:
+        lines = [line("灯", letter, branch) for letter, branch in zip("abcdefgh", branches, strict=False)]
+        return ["".join(each.text for each in play) + f" {fresh}" for play, fresh in plays(lines)]
+
+    assert read("", "1.1", "", "1.2") == ["abc 0", "ad 1"]
+    assert read("1.1", "1.1/1.1", "1.1", "1.1/1.2") == ["abc 0", "ad 1"]
+    assert read("1.1", "1.1/1.1", "1.2", "1.1/1.2", "1.1/1.3") == ["ab 0", "c 0", "d 0", "e 0"]
+
+
+def test_a_thought_before_a_fork_does_not_answer_the_question() -> None:
+    one = scene(
+        line("凛", "「好き？」"),
+        line("灯", "（どうしよう）"),
+        line("灯", "「はい」", "1.1"),
+        line("灯", "「いいえ」", "1.2"),
+    )
+    first, second = dialogues([one], "灯")
+    assert shown(first) == [(["凛: 好き？"], "はい")]
+    assert shown(second) == [(["凛: 好き？"], "いいえ")]
+    assert [each.turns[0].thought for each in (first, second)] == ["どうしよう", "どうしよう"]
+
+
 def test_a_choice_that_leads_to_a_scene_is_said_before_it() -> None:
     first = scene(line("灯", "「行く？」"), choices=[Choice("行く", "yes"), Choice("やめる", "a.ks#no")])
     second = scene(line("灯", "「やった」"), name="yes")
