@@ -5,6 +5,7 @@ the same code. So a build that was stopped anywhere goes on there, and ends with
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -15,6 +16,7 @@ import orjson
 
 from dataset_builder import steps
 from dataset_builder.config import BuildConfig, CharacterConfig
+from dataset_builder.errors import DatasetError
 from dataset_builder.filtering.review import read_review
 from dataset_builder.schema import Scene
 
@@ -34,12 +36,14 @@ class Build:
 
     def run(self) -> None:
         """Raises `DatasetError`, and `InferenceError` where a model is asked."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._state = steps.read_json(self._state_file) or {}
+        self._folder(self.out)
+        self._state = _state(steps.read_json(self._state_file))
         config, out = self.config, self.out
         scenes = out / "scenes.jsonl"
-        sources = [digest_of(path) for path in config.extract.paths]
-        self._step("extract", [config.extract, sources], [scenes], lambda: self._extract(scenes))
+        names = config.extract.names
+        sources = [digest_of(path) for path in (*config.extract.paths, *([names] if names else []))]
+        outputs = [scenes, steps.beside(scenes, "losses")]
+        self._step("extract", [config.extract, sources], outputs, lambda: self._extract(scenes))
         terms = out / "terms.tsv"
         if config.filter is not None:
             # The review file is an input too: what a person decided in it changes what comes out.
@@ -50,14 +54,14 @@ class Build:
 
     def _character(self, who: CharacterConfig, scenes: Path, terms: Path) -> None:
         config, folder, name = self.config, self.out / who.id, who.id
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder(folder)
         names = (who.name, *who.aliases)
         found, clean, chats = (folder / f"{each}.jsonl" for each in ("dialogues", "filtered", "chats"))
         source = digest_of(scenes)
         self._step(
             f"{name}: dialogues",
             [config.dialogues, who, source],
-            [found],
+            [found, steps.beside(found, "tally")],
             lambda: self._dialogues(who, found),
         )
         if config.filter is not None:
@@ -65,7 +69,7 @@ class Build:
             self._step(
                 f"{name}: filter",
                 [config.filter, digest_of(found), digest_of(terms)],
-                [clean, key],
+                [clean, key, steps.beside(clean, "filter")],
                 lambda: self._redact(found, terms, clean, key),
             )
             found = clean
@@ -75,7 +79,7 @@ class Build:
             self._step(
                 f"{name}: rewrite",
                 [rewrite, digest_of(found), [asdict(term) for term in reviewed]],
-                [chats],
+                [chats, chats.with_suffix(".failed.jsonl")],
                 lambda: steps.rewrite_step(before, chats, rewrite, reviewed),
             )
             found = chats
@@ -83,11 +87,13 @@ class Build:
         self._step(
             f"{name}: profile",
             [config.profile, who, source],
-            [profile],
+            [profile, profile.with_suffix(".contradictions.jsonl")],
             lambda: f"{len(steps.profile_step(scenes, profile, names, config.profile)):,} answers about her",
         )
         card = who.card or folder / "card.json"
-        if who.card is None:
+        if who.card is None and self._was_edited(f"{name}: card", card):
+            self.say(f"{name}: card: `{card}` was edited and stays as it is")
+        elif who.card is None:
             self._step(
                 f"{name}: card",
                 [who, source, digest_of(profile), [asdict(term) for term in reviewed]],
@@ -95,11 +101,13 @@ class Build:
                 lambda: self._card(scenes, card, names, profile, reviewed),
             )
         data, last = folder / "data", found
+        figures = steps.beside(scenes, "losses"), steps.beside(clean, "filter")
+        read = [found, card, *figures, *config.export.replay]
         self._step(
             f"{name}: export",
-            [config.export, who.id, digest_of(found), digest_of(card), *map(digest_of, config.export.replay)],
+            [config.export, who.id, *map(digest_of, read)],
             [],
-            lambda: self._export(who, last, card, data),
+            lambda: self._export(who, last, card, data, figures),
             also=data,
         )
 
@@ -134,9 +142,10 @@ class Build:
         steps.card_step(scenes, card, names, profile, terms)
         return f"a draft is in `{card}`"
 
-    def _export(self, who: CharacterConfig, found: Path, card: Path, out: Path) -> str:
-        losses = steps.read_json(steps.beside(self.out / "scenes.jsonl", "losses"))
-        filtered = steps.read_json(steps.beside(found, "filter"))
+    def _export(
+        self, who: CharacterConfig, found: Path, card: Path, out: Path, figures: tuple[Path, Path]
+    ) -> str:
+        losses, filtered = map(steps.read_json, figures)
         made = steps.export_step(found, card, out, self.config.export, losses, filtered, who.id)
         rows = ", ".join(f"{count:,} {split}" for split, count in made.rows.items() if count)
         return f"{rows} rows in `{out}`" + "".join(f"\n  note: {warning}" for warning in made.warnings)
@@ -171,6 +180,17 @@ class Build:
             for path in files
         }
 
+    def _was_edited(self, name: str, path: Path) -> bool:
+        """Whether somebody changed what a step has made."""
+        before = self._state.get(name, {}).get("files", {})
+        return path.is_file() and bool(before) and before != self._digests([path])
+
+    def _folder(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatasetError(f"`{path}` cannot be made: {error.strerror}") from error
+
     def _lists(self) -> list[Path]:
         assert self.config.filter is not None
         return [path for path in (self.config.filter.allow, self.config.filter.deny) if path]
@@ -181,13 +201,24 @@ class Build:
         return self._scenes
 
 
+def _state(found: Any) -> dict[str, Any]:
+    """What `build.json` holds, as far as it is what we write."""
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: step
+        for name, step in found.items()
+        if isinstance(step, dict) and isinstance(step.get("files"), dict) and "from" in step
+    }
+
+
 def digest_of(path: Path) -> str:
     """The sha256 of a file, or of a folder's names and contents; "" where nothing is."""
     if path.is_dir():
         whole = hashlib.sha256()
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                whole.update(f"{file.relative_to(path).as_posix()}\0{digest_of(file)}\n".encode())
+                whole.update(os.fsencode(file.relative_to(path)) + f"\0{digest_of(file)}\n".encode())
         return whole.hexdigest()
     try:
         with path.open("rb") as opened:
@@ -207,6 +238,7 @@ def fingerprint(value: Any) -> str:
 def code_digest() -> str:
     """Of the code that makes data sets: another version of it makes everything anew."""
     whole = hashlib.sha256()
-    for file in sorted(CODE.rglob("*.py")):
+    prompts = [CODE.parent / "inference" / name for name in ("prompt.py", "characters.py", "cards.py")]
+    for file in (*sorted(CODE.rglob("*.py")), *prompts):
         whole.update(file.read_bytes())
     return whole.hexdigest()

@@ -21,7 +21,7 @@ from dataset_builder.config import (
     load,
 )
 from dataset_builder.dialogue import count_speakers
-from dataset_builder.errors import DatasetError
+from dataset_builder.errors import DatasetError, ScriptError
 from dataset_builder.exporting.plots import length_chart, speaker_chart
 from dataset_builder.extract import ENGINES, engine_named, extract, find
 from dataset_builder.filtering.redact import read_key, restore_dialogue
@@ -236,8 +236,10 @@ def run_inspect(given: Arguments) -> int:
 
     config = section(ExtractConfig, given)
     work, losses = steps.open_paths(config), Losses()
-    found = find(work, losses, config.engine)
-    scenes = extract(work, steps.read_options(config), losses := Losses(), only=config.engine, gap=config.gap)
+    found = find(work, Losses(), config.engine, config.exclude)
+    scenes = extract(
+        work, steps.read_options(config), losses, only=config.engine, gap=config.gap, exclude=config.exclude
+    )
     screen = Console(highlight=False)
     formats = Table("format", "files", "of them", title=work.name, title_justify="left")
     for name, files in found.engines.items():
@@ -352,9 +354,7 @@ def run_stats(given: Arguments) -> int:
     from rich.console import Console
 
     screen = Console(highlight=False)
-    try:
-        scenes = steps.read_scenes(given.file)
-    except DatasetError:
+    if _holds_dialogues(given.file):
         dialogues = list(read_rows(given.file, DIALOGUES))
         turns = [len(dialogue.turns) for dialogue in dialogues]
         lengths = {"answers": [tokens(turn.answered) for each in dialogues for turn in each.turns]}
@@ -364,6 +364,7 @@ def run_stats(given: Arguments) -> int:
             + listed(Counter(each.language or "?" for each in dialogues))
         )
     else:
+        scenes = steps.read_scenes(given.file)
         lines = [line for scene in scenes for line in scene.lines]
         lengths = {"lines": [tokens(line.text) for line in lines]}
         screen.print(f"{len(scenes):,} scenes; {listed(Counter(line.kind for line in lines))}")
@@ -387,6 +388,15 @@ def named(given: Arguments, scenes: Sequence[Scene]) -> str:
         return str(given.character)
     most = ", ".join(f"`{name}` ({count})" for name, count in count_speakers(scenes).most_common(12))
     raise DatasetError(f"whose dialogues? --character names her; those who speak most: {most or 'nobody'}")
+
+
+def _holds_dialogues(path: Path) -> bool:
+    """Told by the first row."""
+    try:
+        next(read_rows(path, DIALOGUES), None)
+    except ScriptError:
+        return False
+    return True
 
 
 def svg(path: Path) -> Path:

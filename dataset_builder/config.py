@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from dataset_builder.errors import DatasetError
-from dataset_builder.export import FORMATS, Format
+from dataset_builder.export import FORMATS, ExportOptions, Format
 from dataset_builder.scenes import GAP
 
 
@@ -185,16 +185,25 @@ def load(path: Path) -> BuildConfig:
         config = BuildConfig.model_validate(given)
     except OSError as error:
         raise DatasetError(f"`{path}` cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DatasetError(f"`{path}` is no YAML: {' '.join(str(error).split())[:200]}") from error
     except ValidationError as error:
         raise DatasetError(f"`{path}`: {first_wrong(error)}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DatasetError(f"`{path}` is no YAML: {' '.join(str(error).split())[:200]}") from error
     ids = [character.id for character in config.characters]
     if len(set(ids)) < len(ids):
         raise DatasetError(f"`{path}`: two characters have one `id`")
     if not config.extract.paths:
         raise DatasetError(f"`{path}`: `extract.paths` names no script")
-    found: BuildConfig = _at(config, path.parent)
+    try:
+        found: BuildConfig = _at(config, path.parent)
+    except RuntimeError as error:  # `~nobody/...`
+        raise DatasetError(f"`{path}`: {error}") from error
+    out = found.out.resolve()
+    for source in found.extract.paths:
+        if out.is_relative_to(source.resolve()):
+            raise DatasetError(f"`{path}`: `out` lies inside `{source}`, so it would be read as a script")
+    options = found.export.model_dump() | {"languages": found.export.languages or ()}
+    ExportOptions(**options)  # what it cannot mean is said before anything is done
     return found
 
 

@@ -8,13 +8,16 @@ import re
 import sys
 import zlib
 from array import array
+from itertools import islice
+from operator import itemgetter
 
 from dataset_builder.errors import ScriptError
 
 LIMIT = 256 * 2**20  # bytes of one decoded script: more is no text
 _CRYPT = b"\xfe\xfe"
+_DOUBTFUL, _FEW = 0.1, 40  # so little like a language, of so many letters, is none of these encodings
 _CLEAR = 0.6  # of the letters: no wrong decoding looks so much like a language
-_OLD = ("cp932", "gb18030", "big5")
+_OLD = ("cp932", "euc_jp", "gb18030", "big5")
 _KANA = re.compile(r"[\u3041-\u30fe]")
 # Frequent in running Chinese, in either script: a wrong decoding hits them by chance only.
 _COMMON = re.compile(
@@ -22,6 +25,8 @@ _COMMON = re.compile(
     "得于於着著下自之年过過发發后後作里裡用道行所然家种種事成方多经經么麼去法学學如都同现現当當没沒动動"
     "面起看定天分还還进進好小部其些主样樣理心她本前开開但因只从從想实實日]"
 )
+_FOREIGN = re.compile("[^\x00-\x7f]+")
+_SAMPLE = 2000  # runs of letters that tell an encoding
 _ODD = re.compile(r"[\ue000-\uf8ff\uff61-\uff9f\u0080-\u009f\ufffd]")  # private use, half-width kana, C1
 
 
@@ -49,8 +54,8 @@ def _text(data: bytes, file: str, encoding: str | None) -> str:
             raise ScriptError(
                 file, line, f"it is not {encoding}: byte {error.start} cannot be read"
             ) from error
-        except LookupError as error:
-            raise ScriptError(file, 0, f"there is no encoding `{encoding}`") from error
+        except (LookupError, UnicodeError, ValueError) as error:
+            raise ScriptError(file, 0, f"there is no encoding `{encoding}` for texts") from error
     for mark, name in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if data.startswith(mark):
             try:
@@ -69,11 +74,11 @@ def _text(data: bytes, file: str, encoding: str | None) -> str:
             text = data.decode(name)
         except UnicodeDecodeError:
             continue
-        if (likely := plausibility(text[:20_000])) > score:
+        if (likely := plausibility(text)) > score:
             best, score = text, likely
         if score > _CLEAR:
             break
-    if best is not None:
+    if best is not None and (score > _DOUBTFUL or len("".join(_FOREIGN.findall(best))) < _FEW):
         return best
     line = data.count(b"\n", 0, failure.start) + 1
     raise ScriptError(
@@ -83,9 +88,9 @@ def _text(data: bytes, file: str, encoding: str | None) -> str:
 
 def plausibility(text: str) -> float:
     """How much a text looks like Japanese or Chinese and not like a wrong decoding, a letter."""
-    foreign = sum(1 for c in text if c > "\x7f") or 1
-    kana, common, odd = (len(kind.findall(text)) for kind in (_KANA, _COMMON, _ODD))
-    return (kana + common - 4 * odd) / foreign
+    foreign = "".join(islice(map(itemgetter(0), _FOREIGN.finditer(text)), _SAMPLE))
+    kana, common, odd = (len(kind.findall(foreign)) for kind in (_KANA, _COMMON, _ODD))
+    return (kana + common - 4 * odd) / (len(foreign) or 1)
 
 
 def _simple_crypt(data: bytes, file: str) -> str:
@@ -96,9 +101,12 @@ def _simple_crypt(data: bytes, file: str) -> str:
         if size > LIMIT:
             raise ScriptError(file, 0, f"its text claims {size:,} bytes")
         try:
-            body = zlib.decompressobj().decompress(body[16:], LIMIT)
+            packed = zlib.decompressobj()
+            body = packed.decompress(body[16:], LIMIT)
         except zlib.error as error:
             raise ScriptError(file, 0, f"its packed text is broken: {error}") from error
+        if not packed.eof or len(body) != size:
+            raise ScriptError(file, 0, "its packed text is cut off")
     elif mode in (0, 1):
         units = array("H", body[: len(body) // 2 * 2])
         if sys.byteorder == "big":

@@ -267,8 +267,6 @@ def _turns(
             if answer:
                 yield _turn(said, answer, thought, options, tally)
                 said, answer, thought = [], [], []
-            if line.kind in ("speech", "thought"):
-                tally.speakers.update(each for each in line.speakers if each not in hers)
             said.append(_utterance(line, hers))
     if answer:
         yield _turn(said, answer, thought, options, tally)
@@ -278,6 +276,7 @@ def _turn(
     said: list[Utterance], answer: list[Line], thought: list[str], options: DialogueOptions, tally: Tally
 ) -> Turn:
     tally.answered += len(answer)
+    tally.speakers.update(each.speaker for each in said if each.speaker)
     return Turn(
         said=_trimmed(said, options.said, tally),
         answered=_joined([line.text for line in answer]),

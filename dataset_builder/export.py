@@ -38,6 +38,7 @@ from dataset_builder.exporting.splits import SPLITS, Split
 from dataset_builder.schema import Dialogue
 from inference.cards import read_card
 from inference.characters import Character, load_character, parse_card
+from inference.prompt import LANGUAGES
 
 Format = Literal["trl", "llamafactory", "sharegpt", "openai", "parquet"]
 FORMATS: tuple[Format, ...] = ("trl", "llamafactory", "sharegpt", "openai", "parquet")
@@ -198,7 +199,7 @@ def _warnings(rows: Sequence[Row], character: Character) -> Iterator[str]:
     if count := counts.pop("", 0):
         yield f"{count:,} rows have no known language"
     for language, count in sorted(counts.items()):
-        if language.partition("-")[0].casefold() not in ("zh", "en"):
+        if language.partition("-")[0].casefold() not in LANGUAGES:
             yield (
                 f"{count:,} rows are in `{language}`, and their system prompt asks for "
                 f"`{character.language}`, unless the card brings its own `system_prompt`"

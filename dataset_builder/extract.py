@@ -1,5 +1,6 @@
 """From what somebody points at to scenes: which format is it, and what does it say."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,7 +66,10 @@ def engine_named(name: str) -> Engine:
 def unpacked(files: Sequence[ScriptFile], losses: Losses, depth: int = 0) -> Iterator[ScriptFile]:
     """The files, with archives' members in their places. One locked archive among others is counted."""
     for file in files:
-        archive = next((each for each in ARCHIVES if each.sniff(file.head)), None)
+        try:
+            archive = next((each for each in ARCHIVES if each.sniff(file.head)), None)
+        except ScriptError:
+            archive = None  # `find` says so
         if archive is None or file.name.lower().endswith((".xlsx", ".xlsm", ".charx")):
             yield file
             continue
@@ -81,15 +85,23 @@ def unpacked(files: Sequence[ScriptFile], losses: Losses, depth: int = 0) -> Ite
             losses.warn(file.name, str(error))
 
 
-def find(work: Work, losses: Losses, only: str | None = None) -> Found:
+def find(work: Work, losses: Losses, only: str | None = None, exclude: Sequence[str] = ()) -> Found:
     """Whose the files are. With `only`, every file that this reader does not refuse outright is its own."""
     found = Found()
     chosen = ENGINES if only is None else (engine_named(only),)
-    for file in unpacked(work.files, losses):
+    left_out = [re.compile(pattern) for pattern in exclude]
+    files = [f for f in unpacked(work.files, losses) if not any(each.search(f.name) for each in left_out)]
+    for file in files:
+        try:
+            head = file.head
+        except ScriptError as error:
+            losses.skip("file cannot be read")
+            losses.warn(file.name, str(error))
+            continue
         score, engine = max(
-            ((each.sniff(file.name, file.head), each) for each in chosen), key=lambda pair: pair[0]
+            ((each.sniff(file.name, head), each) for each in chosen), key=lambda pair: pair[0]
         )
-        if score >= SURE or (only is not None and (score > 0 or len(work.files) == 1)):
+        if score >= SURE or (only is not None and (score > 0 or len(files) == 1)):
             found.engines.setdefault(engine.NAME, []).append(file)
         else:
             found.others.append(file)
@@ -117,11 +129,17 @@ def _names(work: Work) -> tuple[str, ...]:
 
 
 def extract(
-    work: Work, options: ReadOptions, losses: Losses, *, only: str | None = None, gap: int = GAP
+    work: Work,
+    options: ReadOptions,
+    losses: Losses,
+    *,
+    only: str | None = None,
+    gap: int = GAP,
+    exclude: Sequence[str] = (),
 ) -> list[Scene]:
     """All scenes of a work, in the order of its files. Raises `DatasetError` where nothing can be read."""
     options = replace(options, work=options.work or work.name, names=options.names or _names(work))
-    found = find(work, losses, only)
+    found = find(work, losses, only, exclude)
     if not found.engines:
         if losses.warnings:
             raise DatasetError(losses.warnings[0])

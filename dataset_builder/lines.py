@@ -6,7 +6,7 @@ from functools import lru_cache
 from dataset_builder.schema import Kind, Line, Ruby, Source
 
 _CLOSING = {
-    "「": "」", "『": "』", "“": "”", "«": "»", '"': '"', "《": "》", "｢": "｣",
+    "「": "」", "『": "』", "“": "”", "«": "»", '"': '"', "｢": "｣",
     "（": "）", "(": ")",
 }  # fmt: skip
 _THOUGHT = frozenset("（(")
@@ -17,6 +17,7 @@ _MASK = re.compile(
     r"[?？�■●○〇＊*\-ー—…]{1,8}|謎の.{1,6}|未知.{0,3}|神秘.{0,3}|unknown|mystery \w+", re.IGNORECASE
 )
 _TOGETHER = re.compile(r"[＆&＋+、，/／;；＝]| and ")
+_TITLES = frozenset(("Mr", "Mr.", "Mrs", "Mrs.", "Ms.", "Dr."))
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff…—♪♥]")
 
 
@@ -84,7 +85,8 @@ def together(name: str) -> tuple[str, ...]:
     halves speak elsewhere.
     """
     names = tuple(filter(None, map(clean_name, _TOGETHER.split(name))))
-    return names if len(names) > 1 else (name,)
+    titled = any(each in _TITLES for each in names)  # Mr. and Mrs. Smith
+    return names if len(names) > 1 and not titled else (name,)
 
 
 def join_breaks(text: str) -> str:

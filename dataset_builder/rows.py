@@ -20,6 +20,8 @@ def write_rows(rows: Iterable[Any], path: Path) -> int:
 
     Raises `DatasetError`.
     """
+    if not path.name or path.is_dir():
+        raise DatasetError(f"`{path}` is a folder; name a file")
     unfinished = path.with_name(f".{path.name}.unfinished")
     count = 0
     try:
@@ -33,6 +35,8 @@ def write_rows(rows: Iterable[Any], path: Path) -> int:
         unfinished.replace(path)
     except OSError as error:
         raise DatasetError(f"`{path}` cannot be written: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
     return count
 
 

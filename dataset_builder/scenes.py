@@ -35,9 +35,9 @@ def split_at_gaps(scene: Scene, gap: int) -> Iterator[Scene]:
     starts, quiet = [0], 0
     for at, line in enumerate(scene.lines):
         if line.kind in ("narration", "title"):
-            quiet += 1
+            quiet = quiet + 1 if not line.branch else 0
             continue
-        if quiet >= gap and at - quiet > starts[-1]:
+        if quiet >= gap and not line.branch and at - quiet > starts[-1]:
             starts.append(at - quiet)
         quiet = 0
     if len(starts) == 1:
@@ -60,19 +60,35 @@ def split_at_gaps(scene: Scene, gap: int) -> Iterator[Scene]:
 
 def _without_replays(scenes: list[Scene], losses: Losses) -> list[Scene]:
     """The first of scenes that say the same: replay files and folders of patches repeat whole scenes."""
-    seen: set[bytes] = set()
+    seen: dict[bytes, Scene] = {}
     kept = []
+    now: dict[tuple[str, str], Scene] = {}  # the place of a scene that is dropped -> the one that stays
     for scene in scenes:
         if len(scene.lines) >= REPLAY:
             said = "\0".join(f"{line.speaker}\1{line.text}" for line in scene.lines)
             content = hashlib.blake2b(said.encode("utf-8", "replace"), digest_size=16).digest()
-            if content in seen:
+            if (first := seen.get(content)) is not None:
+                for line, again in zip(first.lines, scene.lines, strict=True):
+                    line.translations = again.translations | line.translations
+                now[scene.file, scene.scene] = first
                 losses.emitted -= len(scene.lines)
                 losses.skipped["said before (a replay or a patch)"] += len(scene.lines)
                 continue
-            seen.add(content)
+            seen[content] = scene
         kept.append(scene)
+    for scene in kept if now else ():
+        scene.next = [_redirected(scene, name, now) for name in scene.next]
+        for choice in scene.choices:
+            choice.target = _redirected(scene, choice.target, now)
     return kept
+
+
+def _redirected(scene: Scene, name: str, now: dict[tuple[str, str], Scene]) -> str:
+    file, _, label = name.rpartition("#")
+    found = now.get((file or scene.file, label)) if name else None
+    if found is None:
+        return name
+    return found.scene if found.file == scene.file else f"{found.file}#{found.scene}"
 
 
 def _split_choruses(scenes: Sequence[Scene]) -> None:

@@ -72,6 +72,8 @@ class Scene:
     """A stretch of one file that is played in one go. A name in `next` or a choice's `target` is a `scene`
     of the same file, or `file#scene`."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a dialogue is no scene without lines
+
     work: str
     file: str
     scene: str

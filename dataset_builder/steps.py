@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,15 +43,16 @@ def open_paths(config: ExtractConfig) -> Work:
     if not works:
         raise DatasetError("no script is named")
     files = works[0].files
-    if len(works) > 1:
+    if len(works) > 1:  # each below a name of its own
+        names = [
+            work.name if path.is_dir() else path.name for work, path in zip(works, config.paths, strict=True)
+        ]
+        firsts = [f"{name}-{at}" if name in names[:at] else name for at, name in enumerate(names)]
         files = tuple(
-            replace(file, name=f"{work.name}/{file.name}") if file.name not in names else file
-            for work, names in ((work, {path.name for path in config.paths}) for work in works)
+            replace(file, name=f"{first}/{file.name}" if path.is_dir() else first)
+            for work, path, first in zip(works, config.paths, firsts, strict=True)
             for file in work.files
         )
-    for pattern in config.exclude:
-        found = re.compile(pattern)
-        files = tuple(file for file in files if not found.search(file.name))
     return Work(config.work or works[0].name, files)
 
 
@@ -71,8 +71,17 @@ def read_options(config: ExtractConfig) -> ReadOptions:
 
 def extract_step(config: ExtractConfig, out: Path) -> tuple[list[Scene], Losses]:
     """Scripts -> scenes. What was lost stands in `<out>.losses.json`."""
+    if any(path.is_file() and out.exists() and out.samefile(path) for path in config.paths):
+        raise DatasetError(f"`{out}` is what is read; name another file")
     losses = Losses()
-    scenes = extract(open_paths(config), read_options(config), losses, only=config.engine, gap=config.gap)
+    scenes = extract(
+        open_paths(config),
+        read_options(config),
+        losses,
+        only=config.engine,
+        gap=config.gap,
+        exclude=config.exclude,
+    )
     write_rows(scenes, out)
     write_json(beside(out, "losses"), losses.as_dict())
     return scenes, losses
@@ -242,7 +251,7 @@ def read_scenes(path: Path) -> list[Scene]:
 
 def beside(path: Path, what: str) -> Path:
     """`a/b.jsonl` -> `a/b.<what>.json`."""
-    return path.with_name(f"{path.name.partition('.')[0]}.{what}.json")
+    return path.with_name(f"{path.stem}.{what}.json")
 
 
 def write_json(path: Path, value: object) -> None:

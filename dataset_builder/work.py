@@ -68,8 +68,11 @@ def open_work(path: Path, name: str | None = None) -> Work:
 
     Archives stay what they are here; `dataset_builder.archives` opens them. Raises `DatasetError`.
     """
-    if not path.exists():
-        raise DatasetError(f"`{path}` does not exist")
+    try:
+        if not path.exists():
+            raise DatasetError(f"`{path}` does not exist")
+    except OSError as error:
+        raise DatasetError(f"`{path}` cannot be looked at: {error.strerror}") from error
     if path.is_file():
         return Work(name or path.stem.partition(".")[0] or path.name, (disk_file(path, path.name),))
     return Work(name or path.resolve().name, tuple(_walk(path)))
@@ -81,4 +84,7 @@ def _walk(root: Path) -> Iterator[ScriptFile]:
         for file in sorted(files):
             path = Path(folder, file)
             if not file.startswith(".") and path.is_file() and not path.is_symlink():
-                yield disk_file(path, path.relative_to(root).as_posix())
+                # A name may be Shift-JIS on a disk that knows only bytes; a row's text is Unicode.
+                yield disk_file(
+                    path, os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
+                )

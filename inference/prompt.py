@@ -58,6 +58,8 @@ _WORDS = {
     },
 }
 
+LANGUAGES = tuple(_WORDS)  # that a character can be told to speak
+
 
 class Said(BaseModel):
     """One message of a person, as it was taken in."""

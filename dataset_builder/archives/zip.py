@@ -3,10 +3,11 @@
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 
 from dataset_builder.errors import ProtectedScript, ScriptError
-from dataset_builder.work import FILE_LIMIT, ScriptFile, memory_file
+from dataset_builder.work import FILE_LIMIT, ScriptFile
 
 NAME = "zip"
 RATIO = 200  # a member that grows more than this when unpacked is a bomb
@@ -19,20 +20,41 @@ def sniff(head: bytes) -> bool:
 
 
 def members(file: ScriptFile) -> Iterator[ScriptFile]:
-    """Its files; an XLSX is no archive here, since its reader wants it whole."""
+    """Its files, each unpacked when it is read; an XLSX is no archive here: its reader wants it whole."""
     try:
-        with zipfile.ZipFile(BytesIO(file.read())) as archive:
-            found = [each for each in archive.infolist() if not each.is_dir()]
-            if len(found) > MEMBERS:
-                raise ScriptError(file.name, 0, f"it holds {len(found):,} files, which is too many")
-            for info in sorted(found, key=lambda each: each.filename):
-                if info.flag_bits & 1:
-                    raise ProtectedScript(file.name, "a ZIP with a password")
-                if info.file_size > FILE_LIMIT or info.file_size > RATIO * max(info.compress_size, 1024):
-                    raise ScriptError(file.name, 0, f"`{info.filename}` claims {info.file_size:,} bytes")
-                yield memory_file(f"{file.name}/{safe_name(info.filename)}", archive.read(info))
+        archive = zipfile.ZipFile(BytesIO(file.read()))
     except (*_BROKEN, OSError, RuntimeError, ValueError) as error:
         raise ScriptError(file.name, 0, f"a broken ZIP: {error}") from error
+    found = [each for each in archive.infolist() if not each.is_dir()]
+    if len(found) > MEMBERS:
+        raise ScriptError(file.name, 0, f"it holds {len(found):,} files, which is too many")
+    if found and all(each.flag_bits & 1 for each in found):
+        raise ProtectedScript(file.name, "a ZIP with a password")
+    for info in sorted(found, key=lambda each: each.filename):
+        name = f"{file.name}/{safe_name(info.filename)}"
+        yield ScriptFile(
+            name, info.file_size, partial(_read, archive, info, name), partial(_peek, archive, info)
+        )
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
+    if info.flag_bits & 1:
+        raise ProtectedScript(name, "a ZIP with a password")
+    if info.file_size > FILE_LIMIT or info.file_size > RATIO * max(info.compress_size, 1024):
+        raise ScriptError(name, 0, f"it claims to unpack to {info.file_size:,} bytes")
+    try:
+        return archive.read(info)
+    except (*_BROKEN, OSError, RuntimeError, ValueError) as error:
+        raise ScriptError(name, 0, f"a broken ZIP: {error}") from error
+
+
+def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo, count: int) -> bytes:
+    """The first bytes, none where they cannot be had: reading says why."""
+    try:
+        with archive.open(info) as opened:
+            return opened.read(count)
+    except (*_BROKEN, OSError, RuntimeError, ValueError):
+        return b""
 
 
 def safe_name(name: str) -> str:

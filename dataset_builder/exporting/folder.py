@@ -18,7 +18,13 @@ class Folder:
         self.path = path
         self.digests: dict[str, str] = {}  # name -> sha256 of what was written
         try:
-            if path.exists() and not (path / MARK).is_file() and any(path.iterdir()):
+            if (
+                path.exists()
+                and not (path / MARK).is_file()
+                and any(
+                    not (each.name.startswith(".") and each.name.endswith(".part")) for each in path.iterdir()
+                )
+            ):
                 raise DatasetError(
                     f"`{path}` holds something else than an earlier export; give another folder"
                 )

@@ -13,7 +13,7 @@ from dataset_builder.exporting.near_duplicates import near_duplicates
 from dataset_builder.exporting.splits import SPLITS, Split, assign, fraction, groups
 from dataset_builder.schema import Dialogue
 from inference.characters import Character
-from inference.prompt import training_row
+from inference.prompt import LANGUAGES, training_row
 
 Languages = tuple[str, ...] | Literal["bilingual"]
 
@@ -55,7 +55,7 @@ def render(
 def speaking(character: Character, language: str) -> Character:
     """The character with the words around her card in `language`, where `inference.prompt` has them."""
     spoken = language.partition("-")[0].casefold()
-    if spoken == character.language or spoken not in ("zh", "en"):
+    if spoken == character.language or spoken not in LANGUAGES:
         return character
     ours = character.card.extensions.chatnvl.model_copy(update={"language": spoken})
     extensions = character.card.extensions.model_copy(update={"chatnvl": ours})

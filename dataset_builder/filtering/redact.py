@@ -158,7 +158,7 @@ def _mapped(dialogue: Dialogue, change: Callable[[str], str]) -> Dialogue:
     def utterance(said: Utterance) -> Utterance:
         return Utterance(
             said.kind,
-            change(said.speaker) if said.speaker else said.speaker,
+            change(said.speaker) if said.speaker is not None else None,
             change(said.text),
             translations(said.translations),
         )

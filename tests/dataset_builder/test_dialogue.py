@@ -67,7 +67,7 @@ def test_three_keep_their_names_and_narration_stands_between() -> None:
         (["narration: 雨が降っている。", "凛: 傘、ある？", "店長: 貸すよ"], "私のに入る？"),
         (["narration: 二人は歩き出した。"], "寒いね"),
     ]
-    assert dict(tally.speakers) == {"凛": 2, "店長": 1}
+    assert dict(tally.speakers) == {"凛": 1, "店長": 1}
     (quiet,) = dialogues([one], "灯", DialogueOptions(narration=False))
     assert shown(quiet) == [(["凛: 傘、ある？", "店長: 貸すよ"], "私のに入る？寒いね")]
 

@@ -217,10 +217,8 @@ def test_bilingual_is_a_row_for_each_language(out: Path, nene: Character) -> Non
     assert english[1]["content"] == "(The rain grew.)\nOpen?"
     assert english[0]["content"].startswith("You are 知微.")
     assert found[2]["messages"][2]["content"] == "開いてるよ、靴を拭いて。"
-    assert made.warnings == (
-        "1 rows are in `ja`, and their system prompt asks for `zh`, unless the card brings its own "
-        "`system_prompt`",
-    )
+    assert found[2]["messages"][0]["content"].startswith("あなたは知微です。")
+    assert made.warnings == ()
 
 
 def test_one_translation_leaves_out_what_is_not_translated(out: Path, nene: Character) -> None:
