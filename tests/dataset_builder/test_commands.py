@@ -231,3 +231,45 @@ def test_the_examples_of_configurations_are_right() -> None:
     for path in found:
         assert load(path).out.is_absolute()
         assert f"build dataset_builder/configs/{path.name}" in path.read_text(encoding="utf-8")
+
+
+def test_a_card_that_a_person_edited_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = config(tmp_path)
+    main(["build", str(given)])
+    card = tmp_path / "out" / "her" / "card.json"
+    edited = card.read_text(encoding="utf-8").replace('"scenario": ""', '"scenario": "A quiet evening."')
+    assert "A quiet evening." in edited
+    card.write_text(edited, encoding="utf-8")
+    capsys.readouterr()
+    for _ in range(2):
+        assert main(["build", str(given)]) == 0
+        assert card.read_text(encoding="utf-8") == edited
+    assert "was edited and stays as it is" in capsys.readouterr().err
+    (row, *_) = rows(tmp_path / "out" / "her" / "data" / "trl" / "messages" / "train.jsonl")
+    assert "A quiet evening." in row["messages"][0]["content"]
+
+
+def test_a_build_never_reads_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("out: out\nextract: {paths: .}\ncharacters: [{name: a, id: a}]\n")
+    assert main(["build", str(tmp_path / "a.yaml")]) == 2
+    assert "`out` lies inside" in capsys.readouterr().err
+
+
+def test_files_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder / "game").mkdir(parents=True)
+        (tmp_path / folder / "game" / "x.txt").write_text(f"灯：{folder}、おはよう。\n凛：おはよう。\n" * 3)
+    out = tmp_path / "scenes.jsonl"
+    folders = [str(tmp_path / folder / "game") for folder in ("old", "new")]
+    assert main(["extract", *folders, "--engine", "transcript", "-o", str(out)]) == 0
+    assert [scene.file for scene in read_rows(out, SCENES)] == ["game/x.txt", "game-1/x.txt"]
+
+
+def test_stats_of_dialogues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenes, found = tmp_path / "scenes.jsonl", tmp_path / "dialogues.jsonl"
+    main(["extract", str(SEED / "senren"), "-o", str(scenes)])
+    main(["dialogues", str(scenes), "--character", "灯", "-o", str(found)])
+    capsys.readouterr()
+    assert main(["stats", str(found)]) == 0
+    assert "exchanges" in capsys.readouterr().out
+    assert main(["filter", str(found), "--scenes", str(found)]) == 2  # dialogues are no scenes
