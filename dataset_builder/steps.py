@@ -176,6 +176,7 @@ def profile_step(
         return asyncio.run(profile(scenes, out, options))
     from dataset_builder.asking.llm import Asking
 
+    _demand_key(config)
     asking = Asking(**_asking(config))
     cost = estimate_profile(scenes, out, options, asking, _price(config))
     with bar("asking about her", cost.rows) as advance:
@@ -200,6 +201,7 @@ def rewrite_step(
     )
     if only_estimate:
         return line
+    _demand_key(config)
     if out.exists() and out.samefile(found):
         raise DatasetError(f"`{out}` is what is read; name another file")
     losses = Losses()
@@ -282,6 +284,12 @@ def bar(what: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=done)
+
+
+def _demand_key(config: AskConfig) -> None:
+    """OpenAI wants a key; a server of one's own may not."""
+    if config.base_url is None and not os.environ.get(KEY_VARIABLE):
+        raise DatasetError(f"OpenAI wants a key: set `{KEY_VARIABLE}`, or name your own server by `base_url`")
 
 
 def _asking(config: AskConfig) -> dict[str, Any]:

@@ -273,3 +273,16 @@ def test_stats_of_dialogues(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["stats", str(found)]) == 0
     assert "exchanges" in capsys.readouterr().out
     assert main(["filter", str(found), "--scenes", str(found)]) == 2  # dialogues are no scenes
+
+
+def test_a_missing_key_is_said_before_anybody_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes, found, out = (tmp_path / f"{name}.jsonl" for name in ("s", "d", "c"))
+    main(["extract", str(SEED / "senren"), "-o", str(scenes)])
+    main(["dialogues", str(scenes), "--character", "灯", "-o", str(found)])
+    assert main(["rewrite", str(found), "-o", str(out)]) == 2
+    assert "CHATNVL_INFERENCE__API_KEY" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["rewrite", str(found), "-o", str(out), "--estimate"]) == 0
+    assert "tokens" in capsys.readouterr().err
