@@ -58,6 +58,7 @@ class DiscordClient(discord.Client):
         self.chat = chat
         self._gateway = gateway
         self._ready_once = asyncio.Event()
+        self._catching: set[asyncio.Task[None]] = set()
         self.tree = _commands(self)
         self._orders: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._seen: OrderedDict[tuple[int, int, str], Reaction] = OrderedDict()  # message, person, emoji
@@ -80,7 +81,16 @@ class DiscordClient(discord.Client):
         """After every new session. (A resumed one gets what it missed from Discord.)"""
         self._ready_once.set()
         self.announce()
-        await self._catch_up()
+        # A task of ours, so that a stop ends it: a request of its own in the air would outlive the session.
+        task = asyncio.create_task(self._catch_up())
+        self._catching.add(task)
+        task.add_done_callback(self._catching.discard)
+
+    async def close(self) -> None:
+        for task in self._catching:
+            task.cancel()
+        await asyncio.gather(*self._catching, return_exceptions=True)
+        await super().close()
 
     async def on_resumed(self) -> None:
         self.announce()
