@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from dataset_builder import steps
+from dataset_builder.checks import TAKEN_OUT
 from dataset_builder.config import BuildConfig, CharacterConfig
 from dataset_builder.errors import DatasetError
 from dataset_builder.filtering.review import read_review
@@ -123,7 +124,7 @@ class Build:
         assert self.config.filter is not None
         terms, losses = steps.terms_step(self._read(), self.config.filter, review)
         steps.write_json(steps.beside(review, "losses"), losses.as_dict())
-        gone = sum(term.action in ("placeholder", "generalise", "drop") for term in terms)
+        gone = sum(term.action in TAKEN_OUT for term in terms)
         return f"{gone:,} of {len(terms):,} names and terms go; edit `{review}` and build again to change it"
 
     def _dialogues(self, who: CharacterConfig, out: Path) -> str:
