@@ -1,7 +1,7 @@
 """A training run's configuration: a YAML file, and `key=value` behind it on the command line.
 
-Each stage has its own keys on top of `ModelConfig` or `RunConfig`. The docstring below a field is its explanation, which
-`python -m training <stage> --keys` prints.
+Each stage has its own keys on top of `ModelConfig` or `RunConfig`. The docstring below a field is its
+explanation, which `python -m training <stage> --keys` prints.
 """
 
 import difflib
