@@ -107,8 +107,6 @@ class RunConfig(ModelConfig):
     """Half the memory for a third more time."""
     save_every: Count = 25
     """Steps between checkpoints: what a crash can lose."""
-    log_every: Count = 1
-    """Steps between points of the curves."""
     report_to: Names = ()
     """`tensorboard`, `wandb`, both or none; install what is named."""
 

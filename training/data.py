@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dataset_builder.checks import wrong_language
 from dataset_builder.schema import LanguageModelingRow, Message, PromptCompletionRow
 from inference.characters import Character
 from inference.prompt import exchange, training_row
@@ -142,6 +143,16 @@ def split(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list
 
 def _draw(id_: str, seed: int) -> float:
     return int(sha256(f"{seed}:{id_}".encode()).hexdigest()[:8], 16) / 2**32
+
+
+def wrong_language_rows(rows: Sequence[Row], language: str) -> list[tuple[Row, str]]:
+    """Rows in which she answers in another language than `language`, and in words what is wrong."""
+    found = []
+    for row in rows:
+        wrong = next((why for each in row.answers if (why := wrong_language(each, language))), None)
+        if wrong:
+            found.append((row, wrong))
+    return found
 
 
 def replay(rows: Sequence[Row], count: int, seed: int) -> list[Row]:

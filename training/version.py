@@ -123,6 +123,7 @@ def write_version(
     model: Any,
     out: Path,
     *,
+    state: Mapping[str, Any],
     base: Base,
     character: Character,
     config: RunConfig,
@@ -133,7 +134,8 @@ def write_version(
 ) -> Path:
     """Writes the version `out`, whole or not at all, after the check that serving makes.
 
-    `model` is a PEFT model. Its adapter is stored in bfloat16: vLLM computes in it, and it is half the size.
+    `model` is a PEFT model, `state` its adapter's weights as PEFT stores them. Here they
+    are stored in bfloat16: vLLM computes in it, and it is half the size.
     Raises `TrainingError` for weights that are not finite or that vLLM would refuse.
     """
     # The check wants the folder's own names around it.
@@ -141,7 +143,7 @@ def write_version(
     shutil.rmtree(out.parent / ".unfinished", ignore_errors=True)
     staged.mkdir(parents=True)
     try:
-        sha256 = _write_adapter(model, staged, base)
+        sha256 = _write_adapter(model, state, staged, base)
         manifest = Manifest(
             base=base.id,
             base_sha256=base.sha256,
@@ -172,9 +174,8 @@ def write_version(
     return out
 
 
-def _write_adapter(model: Any, folder: Path, base: Base) -> str:
+def _write_adapter(model: Any, state: Mapping[str, Any], folder: Path, base: Base) -> str:
     import torch
-    from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     config = model.peft_config["default"]
@@ -183,8 +184,6 @@ def _write_adapter(model: Any, folder: Path, base: Base) -> str:
     config.save_pretrained(folder)
     # What goes on with this model in memory finds it as it was.
     config.base_model_name_or_path, config.inference_mode = trained_on, False
-    # Without embeddings, or PEFT asks a hub for the base's configuration.
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     weights = folder / WEIGHTS
     halves = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in state.items()}
     save_file(halves, weights, {"format": "pt"})
