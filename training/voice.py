@@ -4,7 +4,7 @@ Evaluation, the probes during training and the sweep use it. A conversation's fi
 computed once for all conversations that begin with them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,11 +72,12 @@ class Voice:
     def _side_by_side(
         self, conversations: Sequence[Conversation], rendered: Sequence[list[int]]
     ) -> Iterator[list[int]]:
-        """Batches of places: one first message and about one length each."""
-        order = sorted(range(len(rendered)), key=lambda at: (conversations[at][0].content, len(rendered[at])))
+        """Batches of places: one card (or none) and about one length each."""
+        cards = [each[0].content if each[0].role == "system" else "" for each in conversations]
+        order = sorted(range(len(rendered)), key=lambda at: (cards[at], len(rendered[at])))
         batch: list[int] = []
         for at in order:
-            if batch and (len(batch) == self.rows or conversations[at][0] != conversations[batch[0]][0]):
+            if batch and (len(batch) == self.rows or cards[at] != cards[batch[0]]):
                 yield batch
                 batch = []
             batch.append(at)
@@ -105,7 +106,6 @@ class Voice:
         config = GenerationConfig(
             do_sample=drawn,
             **({"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if drawn else {}),
-            repetition_penalty=sampling.repetition_penalty,
             max_new_tokens=sampling.max_tokens,
             pad_token_id=padding,
             eos_token_id=sorted(ends),
@@ -115,6 +115,7 @@ class Voice:
             attention_mask=seen.to(device),
             past_key_values=cache,
             generation_config=config,
+            logits_processor=[_penalty(sampling.repetition_penalty, rows)],
         )
         return [_until(row, ends | {padding}) for row in out[:, longest:].tolist()]
 
@@ -182,6 +183,27 @@ class Voice:
         """The bare base model, for a comparison. `model` must be PEFT's."""
         with self.model.disable_adapter():
             yield self
+
+
+def _penalty(penalty: float, prompts: Sequence[list[int]]) -> Callable[[Any, Any], Any]:
+    """The repetition penalty as vLLM reckons it, of the tokens of the prompt and of the answer so far.
+
+    That of transformers would count the padding too, and padding may be the token that ends an answer.
+    """
+    import torch
+
+    start = max(map(len, prompts))
+
+    def lower(ids: Any, scores: Any) -> Any:
+        if penalty == 1:
+            return scores
+        said = torch.zeros_like(scores, dtype=torch.bool)
+        for at, prompt in enumerate(prompts):
+            said[at, prompt] = True
+        said.scatter_(1, ids[:, start:], True)
+        return torch.where(said, torch.where(scores > 0, scores / penalty, scores * penalty), scores)
+
+    return lower
 
 
 def _shared(rows: Sequence[list[int]]) -> int:
