@@ -46,13 +46,15 @@ class Choice(_Item):
 
 
 class Exact(_Item):
-    """The reply is one of `answers` but for case, spaces and punctuation."""
+    """The reply names one of `answers`, as a word of its own where it is of letters or digits. How the answer
+    is dressed up is not asked here; `Pattern` is for that."""
 
     kind: Literal["exact"]
     answers: tuple[str, ...]
 
     def right(self, reply: str) -> bool:
-        return _bare(reply) in map(_bare, self.answers)
+        said = _plain(reply)
+        return any(re.search(_ALONE.format(re.escape(_plain(answer))), said) for answer in self.answers)
 
 
 class Pattern(_Item):
@@ -136,5 +138,9 @@ def _replies(voice: Voice, items: Sequence[Exact | Pattern]) -> dict[str, bool]:
     return {item.id: item.right(reply) for item, reply in zip(items, replies, strict=True)}
 
 
-def _bare(text: str) -> str:
-    return "".join(each for each in unicodedata.normalize("NFKC", text).casefold() if each.isalnum())
+# Chinese and Japanese set no spaces: only a longer Latin word or number is another one.
+_ALONE = r"(?<![0-9a-z]){}(?![0-9a-z])"
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
