@@ -97,6 +97,7 @@ class RunConfig(ModelConfig):
     warmup: Share = 0.07
     """Share of the steps until the peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """How fast the adapter's weights shrink without a reason to be large."""
     clip: Positive = 1.0
     """Longest gradient; longer ones are shortened."""
     batch: Count = 8
