@@ -95,7 +95,7 @@ def _row(path: Path, number: int, line: bytes, character: Character | None) -> R
             )
         else:
             raise ValueError("it has neither `turns`, `messages` nor `prompt`")
-        _check(messages, learned)
+        check_turns(messages, learned)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -117,7 +117,8 @@ def _turns(turns: Any, character: Character | None) -> tuple[tuple[Message, ...]
     return messages, tuple(range(2, len(messages), 2))
 
 
-def _check(messages: Sequence[Message], learned: Sequence[int]) -> None:
+def check_turns(messages: Sequence[Message], learned: Sequence[int]) -> None:
+    """Raises `ValueError` unless people and she take turns, nothing is empty and there is an answer."""
     if not learned:
         raise ValueError("no answer in it to learn")
     for at, message in enumerate(messages):

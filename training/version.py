@@ -143,22 +143,8 @@ def write_version(
     shutil.rmtree(out.parent / ".unfinished", ignore_errors=True)
     staged.mkdir(parents=True)
     try:
-        sha256 = _write_adapter(model, state, staged, base)
-        manifest = Manifest(
-            base=base.id,
-            base_sha256=base.sha256,
-            sha256=sha256,
-            character=character.id,
-            card=character.card_hash,
-            stage=stage,
-            config=config.model_dump(mode="json", exclude={"run", "out", "character", "threads"}),
-            data=tuple(data),
-            lineage=lineage(config.parent),
-            figures={name: round(value, 6) for name, value in figures.items()},
-            seed=config.seed,
-            libraries=_libraries(),
-            hardware=_hardware(),
-        )
+        sha256 = write_adapter(model, state, staged, base)
+        manifest = manifest_of(config, base, character, stage, data, figures, sha256)
         (staged / VERSION_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         lines = "".join(json.dumps(entry) + "\n" for entry in history)
         (staged / HISTORY).write_text(lines, encoding="utf-8")
@@ -174,7 +160,35 @@ def write_version(
     return out
 
 
-def _write_adapter(model: Any, state: Mapping[str, Any], folder: Path, base: Base) -> str:
+def manifest_of(
+    config: RunConfig,
+    base: Base,
+    character: Character,
+    stage: str,
+    data: Sequence[DataFile],
+    figures: Mapping[str, float],
+    sha256: str,
+) -> Manifest:
+    """What is to be known of weights with the hash `sha256`, trained here and now."""
+    return Manifest(
+        base=base.id,
+        base_sha256=base.sha256,
+        sha256=sha256,
+        character=character.id,
+        card=character.card_hash,
+        stage=stage,
+        config=config.model_dump(mode="json", exclude={"run", "out", "character", "threads"}),
+        data=tuple(data),
+        lineage=lineage(config.parent),
+        figures={name: round(value, 6) for name, value in figures.items()},
+        seed=config.seed,
+        libraries=_libraries(),
+        hardware=_hardware(),
+    )
+
+
+def write_adapter(model: Any, state: Mapping[str, Any], folder: Path, base: Base) -> str:
+    """PEFT's two files, in bfloat16; the weights' sha256 is returned."""
     import torch
     from safetensors.torch import save_file
 
