@@ -36,6 +36,9 @@ class Figure(BaseModel):
     n: int
 
 
+UNKNOWN = Figure(value=0.0, low=0.0, high=0.0, n=0)
+
+
 def bootstrap(
     columns: Sequence[Sequence[float]],
     statistic: Statistic,
@@ -46,7 +49,7 @@ def bootstrap(
     """`statistic` of the sums of `columns`, with a percentile bootstrap over clusters of items.
 
     `columns` are k lists of n items. `statistic` takes the k sums, as an array of [k] or [k, draws], and
-    gives one number or one a draw: means, ratios and perplexities are all of that kind. Columns of two
+    gives one number or one a draw; means, ratios and perplexities are all of that kind. Columns of two
     systems that answered the same items make a paired comparison. `clusters` names for each item what is
     drawn together (the turns of one dialogue depend on each other); unset, items are drawn alone.
     (Efron & Tibshirani 1993, chapters 8 and 13.)
@@ -56,7 +59,7 @@ def bootstrap(
     values = np.asarray(columns, dtype=float)
     count = values.shape[1]
     if not count:
-        return Figure(value=0.0, low=0.0, high=0.0, n=0)
+        return UNKNOWN
     _, cluster = np.unique(_numbered(clusters or range(count)), return_inverse=True)
     groups = cluster.max() + 1
     sums = np.stack([np.bincount(cluster, column, groups) for column in values])
@@ -65,8 +68,9 @@ def bootstrap(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(values.sum(axis=1)))
         draws = np.asarray(statistic(sums @ drawn.T), dtype=float)
-    draws = draws[np.isfinite(draws)]
-    low, high = np.percentile(draws, [tail, 100 - tail]) if len(draws) else (value, value)
+    if not math.isfinite(value):  # a ratio to nothing
+        return UNKNOWN
+    low, high = np.percentile(draws[np.isfinite(draws)], [tail, 100 - tail])
     return Figure(value=value, low=float(low), high=float(high), n=count)
 
 
@@ -313,7 +317,7 @@ def _joined(text: str, language: str) -> str:
     if language in ("zh", "ja"):
         return "".join(each if each.isalnum() else _MARK for each in characters(text))
     parts = [word if word[0].isalnum() else _MARK for word in words(text, "en")]
-    return " " + "  ".join(parts) + " "
+    return f" {' '.join(parts)} "
 
 
 # --- who said it ---------------------------------------------------------------------------------------
@@ -328,10 +332,10 @@ class Speaker:
 
     def __init__(self, hers: Sequence[str], others: Sequence[str], *, seed: int = 7) -> None:
         """Raises `TrainingError` for too few lines, or without scikit-learn."""
-        if min(len(hers), len(others)) < _ENOUGH:
+        if min(len(hers), len(others)) < ENOUGH_LINES:
             raise TrainingError(
                 f"who said it cannot be learned from {len(hers)} lines of hers and {len(others)} of others, "
-                f"but from {_ENOUGH} of each; name files of other speakers' rows in `others`"
+                f"but from {ENOUGH_LINES} of each; name files of other speakers' rows in `others`"
             )
         self._limit = sorted(map(len, hers))[len(hers) // 2]
         order = random.Random(seed)
@@ -363,7 +367,7 @@ class Speaker:
         }
 
 
-_ENOUGH = 10
+ENOUGH_LINES = 10
 
 
 def _set_apart(lines: Sequence[str], order: random.Random) -> tuple[list[str], list[str]]:

@@ -15,6 +15,7 @@ from training.batches import pack, tensors
 from training.data import IGNORED, Tokens, ending_tokens, render
 
 Conversation = Sequence[Message]
+PACK = 1024  # tokens of rows read as one sequence, beside what they share
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,7 @@ class Voice:
         found: list[Score | None] = [None] * len(rows)
         order = sorted(range(len(rows)), key=lambda at: (rows[at].ids[: rows[at].prefix], len(rows[at].ids)))
         with self._reading():
-            for first in range(0, len(order), self.rows):
-                batch = order[first : first + self.rows]
+            for batch in self._packs(rows, order):
                 packed = pack(
                     [
                         {"input_ids": rows[at].ids, "labels": rows[at].labels, "prefix": rows[at].prefix}
@@ -147,6 +147,20 @@ class Voice:
                     own = log_probabilities[owners == place]
                     found[at] = Score(own.sum().item(), len(own))
         return [each or Score(0.0, 0) for each in found]
+
+    def _packs(self, rows: Sequence[Tokens], order: Sequence[int]) -> Iterator[list[int]]:
+        """Places in `order` that are read as one sequence: attention looks at every pair of its tokens."""
+        chosen: list[int] = []
+        length = 0
+        for at in order:
+            own = len(rows[at].ids) - rows[at].prefix
+            if chosen and (len(chosen) == self.rows or length + own > PACK):
+                yield chosen
+                chosen, length = [], 0
+            chosen.append(at)
+            length += own
+        if chosen:
+            yield chosen
 
     def text_scores(self, texts: Sequence[str]) -> list[Score]:
         """How probable plain texts are, without any chat template; the first token is given."""
