@@ -32,7 +32,6 @@ from inference.progress import progress
 from inference.prompt import clean, system_text
 from training.config import Count, Names, Section
 from training.errors import ConfigError, RowError, TrainingError
-from training.findings import Sample, Turn
 
 PROMPT = "judge-1"  # changes with every word below: verdicts by another prompt are not used
 GROUP = "judge"
@@ -105,6 +104,15 @@ class JudgeConfig(Section):
     """Questions under way together."""
     answers: Path = Path("data/training/judge.jsonl")
     """The journal of what the judge said; several runs may share it."""
+
+
+class Sample(BaseModel):
+    """What was said, a person and the character by turns, a person last; and what each system replied."""
+
+    model_config = ConfigDict(frozen=True)
+
+    said: tuple[str, ...] = Field(min_length=1)
+    replies: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +206,6 @@ def _samples(config: JudgeConfig, evaluation: Mapping[str, Any]) -> list[Sample]
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise TrainingError(f"`{path}`, sample {number}: `{place}`: {first['msg']}") from error
-        if not sample.turns or sample.turns[-1].role != "user":
-            raise TrainingError(f"`{path}`, sample {number}: `said` does not end with a person's message")
         samples.append(sample)
     if not samples:
         raise TrainingError(f"`{config.replies or config.evaluation}` has no conversations to judge")
@@ -266,8 +272,8 @@ def _comparisons(
             one, other = (sample.replies.get(system) for system in pair)
             if one is None or other is None or one == other:
                 continue
-            straight = _question(sample.turns, one, other, character, criteria, language)
-            swapped = _question(sample.turns, other, one, character, criteria, language)
+            straight = _question(sample.said, one, other, character, criteria, language)
+            swapped = _question(sample.said, other, one, character, criteria, language)
             yield Comparison(pair, (straight, swapped))
 
 
@@ -281,7 +287,7 @@ def _equal(samples: Sequence[Sample], pair: tuple[str, str]) -> int:
 
 
 def _question(
-    said: Sequence[Turn],
+    said: Sequence[str],
     first: str,
     second: str,
     character: Character,
@@ -292,8 +298,9 @@ def _question(
     shape = {"reason": words["reason"]} | dict.fromkeys(criteria, "first|second|tie")
     asked = "\n".join(f"- {criterion}: {words[criterion]}" for criterion in criteria)
     task = f"{words['task']}\n{asked}\n{words['answer']}{json.dumps(shape, ensure_ascii=False)}"
-    speakers = {"user": words["other"], "assistant": character.name}
-    chat = "\n".join(f"{speakers.get(turn.role, turn.role)}: {_shown(turn.content)}" for turn in said)
+    # The last words are a person's; before them the two take turns.
+    speakers = (words["other"], character.name)
+    chat = "\n".join(f"{speakers[(len(said) - at) % 2]}: {_shown(text)}" for at, text in enumerate(said, 1))
     parts = {"card": system_text(character), "chat": chat, "first": _shown(first), "second": _shown(second)}
     text = "\n".join(f"<{name}>\n{part}\n</{name}>" for name, part in parts.items())
     return Question(PROMPT, task, text, _verdict(tuple(criteria)), ANSWER_TOKENS, lambda _: None)
