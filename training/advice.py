@@ -7,7 +7,15 @@ train their first character, not proofs; the report shows the figures beside the
 from collections.abc import Iterator
 from typing import Any
 
-from training.evaluation import ABILITY_LOSS, PERSONA, SPEAKER, STYLE_GAIN, Evaluation, Metric
+from training.evaluation import (
+    ABILITY_LOSS,
+    PERPLEXITY_DROP,
+    PERSONA,
+    SPEAKER,
+    STYLE_GAIN,
+    Evaluation,
+    Metric,
+)
 from training.exam import ADAPTER, CARD
 from training.findings import ABILITY_PROBES, STYLE_PROBES, Version
 from training.metrics import Figure
@@ -50,7 +58,7 @@ def advice(version: Version) -> list[str]:
         *_curves(version),
         *_manner(evaluation),
     ]
-    unmet = [goal.text for goal in evaluation.goals if not goal.met]
+    unmet = [text for text, met in version.goals.items() if not met]
     if not found and unmet:
         return [f"Missed: {'; '.join(unmet)}. More dialogues, and more varied ones, help most often."]
     return found or [
@@ -78,10 +86,12 @@ def _ability(version: Version) -> Iterator[str]:
 
 
 def _style(version: Version) -> Iterator[str]:
-    gained = version.gained
+    gained, dropped = version.gained, version.dropped
     if gained is None:
         return
     if gained.value < STYLE_GAIN:
+        if dropped is not None and dropped.value >= PERPLEXITY_DROP:
+            return  # which meets the goal as well
         yield (
             f"Style changed by {gained.value:+.1f} %, and {STYLE_GAIN:+g} % is the goal: add dialogues that "
             f"show how the character talks in more situations, or raise {_setting(version, 'epochs')} as "

@@ -89,6 +89,14 @@ class Version:
     def point(self) -> Point | None:
         return Point(self.lost, self.gained) if self.lost and self.gained else None
 
+    @property
+    def goals(self) -> dict[str, bool]:
+        """What was wanted, and whether it is met. Style and perplexity are one goal, which either meets."""
+        goals = self.evaluation.goals if self.evaluation else ()
+        either = [goal for goal in goals if goal.goal in (STYLE_GAIN, PERPLEXITY_DROP)]
+        met = {" or ".join(goal.text for goal in either): any(goal.met for goal in either)} if either else {}
+        return met | {goal.text: goal.met for goal in goals if goal not in either}
+
     def _change(
         self, metric: str, before: str, after: str, threshold: float, *, falls: bool = False
     ) -> Change | None:

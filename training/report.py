@@ -187,9 +187,9 @@ def _systems(evaluation: Evaluation | None) -> list[System]:
 
 def _charts(versions: Sequence[Version], systems: Sequence[System]) -> list[Chart]:
     charts = []
-    points: dict[str, Point] = {each.name: each.point for each in versions if each.point}
-    if points:
-        charts += [frontier(points, seed_runs(), narrow=narrow) for narrow in (False, True)]
+    ours: dict[str, Point] = {each.name: each.point for each in versions if each.point}
+    if ours:
+        charts += [frontier(ours, seed_runs(), narrow=narrow) for narrow in (False, True)]
     for name, title, kinds in CURVES:
         lines = {
             _label(version, label, kinds, versions): points
@@ -229,9 +229,12 @@ def _tiles(it: Version) -> Iterator[dict[str, str]]:
     ):
         if value := it.evaluation.figure(name):
             yield _tile(label, f"{number(value.value)} %", interval(value))
-    if goals := it.evaluation.goals:
-        met = sum(goal.met for goal in goals)
-        yield _tile("goals met", f"{met} of {len(goals)}", "", met == len(goals))
+    if it.goals:
+        yield _tile("goals met", _met(it), "", all(it.goals.values()))
+
+
+def _met(version: Version) -> str:
+    return f"{sum(version.goals.values())} of {len(version.goals)}" if version.goals else "–"
 
 
 def _tile(label: str, value: str, under: str, met: bool | None = None) -> dict[str, str]:
@@ -308,7 +311,6 @@ def _tried(versions: Sequence[Version]) -> dict[str, Any]:
     differing = [name for name in names if len({each.get(name, "") for each in flat}) > 1]
     rows = []
     for version, settings in zip(versions, flat, strict=True):
-        goals = version.evaluation.goals if version.evaluation else ()
         rows.append(
             [
                 (version.name, ""),
@@ -318,7 +320,7 @@ def _tried(versions: Sequence[Version]) -> dict[str, Any]:
                     (f"{_signed(change.value)} %", _span(change)) if change else ("–", "")
                     for change in (version.gained, version.lost, version.dropped and version.dropped.negated)
                 ),
-                (f"{sum(goal.met for goal in goals)} of {len(goals)}" if goals else "–", ""),
+                (_met(version), ""),
             ]
         )
     outcome = ["style gained", "ability lost", "perplexity", "goals met"]
@@ -336,7 +338,7 @@ def _facts(manifest: Manifest, evaluation: Evaluation | None) -> list[tuple[str,
         "seed": str(manifest.seed) if manifest.config else "",
     }
     figures = {
-        name: duration(value) if name == "seconds" else number(value)
+        name: duration(value) if name == "seconds" else f"{value:,.10g}"
         for name, value in manifest.figures.items()
     }
     evaluated = (
