@@ -141,6 +141,7 @@ def _page(versions: Sequence[Version], config: ReportConfig, out: Path) -> dict[
         "has_evaluation": evaluation is not None,
         "has_history": bool(it.history),
         "stage": STAGES.get(it.manifest.stage, it.manifest.stage),
+        "notes": evaluation.settings.get("notes", []) if evaluation else [],
         "tiles": list(_tiles(it)),
         "better": list(_better(it)),
         "cost": list(_cost(it)),
@@ -431,7 +432,8 @@ def _render(template: str, page: Mapping[str, Any]) -> str:
         "prose": prose,
         "svg": Markup,
     }
-    return environment.get_template(template).render(page)
+    text = environment.get_template(template).render(page)
+    return text if in_html else re.sub(r" +$", "", text, flags=re.MULTILINE)
 
 
 def markdown(text: str) -> str:

@@ -166,6 +166,7 @@ def test_figures_stand_as_they_were_measured(tmp_path: Path) -> None:
         "It lost 1.5 % of its general ability.",
         "Training took 1 h 2 min on AMD EPYC 9R14, over 412,350 tokens.",
         "3.20518",
+        "The card has changed.",
     ):
         assert shown in text
         assert shown in markdown
