@@ -110,7 +110,7 @@ class Chart:
 
     @property
     def _title(self) -> str:
-        return f"<title>{escape(self.title)}</title>"
+        return f"<title>{escape(_line(self.title))}</title>"
 
 
 def frontier(ours: Mapping[str, Point], seed: Sequence[SeedRun], *, narrow: bool = False) -> Chart:
@@ -200,7 +200,7 @@ def curves(
 def bars(metric: Metric, systems: Sequence[System]) -> Chart:
     """A bar for each system that was measured, a whisker for its 95 % interval."""
     shown = [(each, metric.values[each.id]) for each in systems if each.id in metric.values]
-    heading = wrap(f"{metric.label}{f', {metric.unit}' if metric.unit else ''}", 44)[:2]
+    heading = wrap(_line(f"{metric.label}{f', {metric.unit}' if metric.unit else ''}"), 44)[:2]
     longest = max(value.high for _, value in shown)
     best = best_of(metric)
 
@@ -283,7 +283,9 @@ class _Space:
         self._points = (sizes[0] / (across[1] - across[0]), sizes[1] / (up[1] - up[0]))  # that one % has
         far = max(sizes)
         outside = ((-far, sizes[1] / 2), (sizes[0] + far, sizes[1] / 2))
-        self._taken = [(x, y, far, far) for x, y in (*outside, (sizes[0] / 2, -far), (0.0, sizes[1] + far))]
+        self._taken = [
+            (x, y, far, far) for x, y in (*outside, (sizes[0] / 2, -far), (sizes[0] / 2, sizes[1] + far))
+        ]
 
     def fill(self, across: Sequence[float | None], up: Sequence[float | None], half: float) -> None:
         """A point, the first of each, and its whiskers between the last two."""

@@ -22,11 +22,10 @@ from training.advice import advice
 from training.charts import DARK, LIGHT, Chart, SeedRun, bars, best_of, curves, frontier, number
 from training.config import Paths, Section
 from training.errors import ConfigError, TrainingError
-from training.evaluation import ABILITY_LOSS, STYLE_GAIN, Evaluation, Goal, Metric, Sample, System
-from training.exam import ADAPTER, CARD
-from training.findings import ABILITY_PROBES, STYLE_PROBES, Change, Point, Version, read_version
-from training.metrics import Figure
+from training.evaluation import ABILITY_LOSS, STYLE_GAIN, Evaluation, Metric, Sample, System
+from training.findings import ABILITY_PROBES, STYLE_PROBES, Point, Version, read_version
 from training.version import Manifest
+from training.wording import STAGES, better, cost, duration, interval, met, signed, span, tiles
 
 HERE = Path(__file__).parent
 SEED_RUNS = HERE / "seed_runs.json"
@@ -41,11 +40,6 @@ GROUPS = {
     "safety": "Safety",
     "manner": "Manner of speaking",
 }
-STAGES = {
-    "sft": "learned from dialogues",
-    "preference": "learned from what people preferred",
-    "rlhf": "learned from a reward model",
-}
 # Title, (label, what a stage calls it). One picture each, where anything was logged.
 CURVES: tuple[tuple[str, str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
     ("loss", "Loss", (("learned", ("loss",)), ("held out", ("eval_loss",)))),
@@ -55,7 +49,6 @@ CURVES: tuple[tuple[str, str, tuple[tuple[str, tuple[str, ...]], ...]], ...] = (
     ("probe-ability", "General ability, probed during the run", (("ability", ABILITY_PROBES),)),
     ("probe-style", "Style, probed during the run", (("style", STYLE_PROBES),)),
 )
-
 NOISY = {"loss", "reward", "kl"}
 
 
@@ -142,9 +135,9 @@ def _page(versions: Sequence[Version], config: ReportConfig, out: Path) -> dict[
         "has_history": bool(it.history),
         "stage": STAGES.get(it.manifest.stage, it.manifest.stage),
         "notes": evaluation.settings.get("notes", []) if evaluation else [],
-        "tiles": list(_tiles(it)),
-        "better": list(_better(it)),
-        "cost": list(_cost(it)),
+        "tiles": list(tiles(it)),
+        "better": list(better(it)),
+        "cost": list(cost(it)),
         "goals": evaluation.goals if evaluation else (),
         "advice": advice(it),
         "tried": _tried(versions),
@@ -202,7 +195,10 @@ def _charts(versions: Sequence[Version], systems: Sequence[System]) -> list[Char
             charts.append(curves(f"curve-{name}", title, lines, noisy=name in NOISY))
     evaluation = versions[-1].evaluation
     metrics = {metric.name: metric for metric in (evaluation.metrics if evaluation else ())}
-    return [*charts, *(bars(metrics[name], systems) for name in DRAWN if name in metrics)]
+    return [
+        *charts,
+        *(bars(metrics[name], systems) for name in DRAWN if name in metrics and metrics[name].values),
+    ]
 
 
 def _label(version: Version, label: str, kinds: Sequence[Any], versions: Sequence[Version]) -> str:
@@ -210,84 +206,6 @@ def _label(version: Version, label: str, kinds: Sequence[Any], versions: Sequenc
     if len(versions) == 1:
         return label
     return f"{version.name}: {label}" if len(kinds) > 1 else version.name
-
-
-def _tiles(it: Version) -> Iterator[dict[str, str]]:
-    """The few figures to look at first."""
-    if it.gained:
-        met = it.gained.value >= STYLE_GAIN
-        yield _tile("style gained", f"{_signed(it.gained.value)} %", f"goal: +{STYLE_GAIN:g} %", met)
-    if it.lost:
-        met = it.lost.value <= ABILITY_LOSS
-        yield _tile(
-            "ability lost", f"{it.lost.value:.1f} %".replace("-", "−"), f"limit: {ABILITY_LOSS:g} %", met
-        )
-    if it.evaluation is None:
-        return
-    for name, label in (
-        ("persona_right", "persona questions right"),
-        ("who_said_it", "replies told from others'"),
-    ):
-        if value := it.evaluation.figure(name):
-            yield _tile(label, f"{number(value.value)} %", interval(value))
-    if it.goals:
-        yield _tile("goals met", _met(it), "", all(it.goals.values()))
-
-
-def _met(version: Version) -> str:
-    return f"{sum(version.goals.values())} of {len(version.goals)}" if version.goals else "–"
-
-
-def _tile(label: str, value: str, under: str, met: bool | None = None) -> dict[str, str]:
-    state = "" if met is None else "met" if met else "missed"
-    return {"label": label, "value": value, "under": under, "state": state}
-
-
-# What a metric says, from the base model with the card to the adapter.
-_SAYS = {
-    "rouge1": "It sounds {more} like the character: the words that replies share with the character's own "
-    "lines went from {before} to {after}, {change}.",
-    "heldout_perplexity": "Lines of the character that it never saw surprise it {less}: perplexity went from "
-    "{before} to {after}, {change}.",
-    "who_said_it": "A classifier takes {after} % of the replies for the character's; of the base model's "
-    "with the card it takes {before} %.",
-    "persona_right": "Questions about the character are answered rightly in {after} % of the cases instead "
-    "of {before} %.",
-}
-
-
-def _better(it: Version) -> Iterator[str]:
-    """What changed against the base model with the card, in sentences."""
-    figure = it.evaluation.figure if it.evaluation else lambda *_: None
-    changes = {"rouge1": it.gained, "heldout_perplexity": it.dropped and it.dropped.negated}
-    for name, sentence in _SAYS.items():
-        before, after = figure(name, CARD), figure(name, ADAPTER)
-        if before is None or after is None:
-            continue
-        change = changes.get(name)
-        up = after.value >= before.value
-        yield sentence.format(
-            before=number(before.value),
-            after=number(after.value),
-            change=_change(change) if change else "from nothing",
-            more="more" if up else "less",
-            less="more" if up else "less",
-        )
-
-
-def _cost(it: Version) -> Iterator[str]:
-    if it.lost:
-        lost, span = it.lost.value, f" (95 % interval {_span(it.lost)})" if _span(it.lost) else ""
-        if lost > 0:
-            yield f"It lost {lost:.1f} % of its general ability{span}."
-        else:
-            yield f"It lost none of its general ability: the loss measured is {_signed(lost)} %{span}."
-    figures, hardware = it.manifest.figures, it.manifest.hardware
-    if "seconds" in figures:
-        where = hardware.get("gpu") or hardware.get("cpu")
-        on = f" on {where}" if where else ""
-        tokens = f", over {figures['tokens']:,.0f} tokens" if "tokens" in figures else ""
-        yield f"Training took {duration(figures['seconds'])}{on}{tokens}."
 
 
 def _sample(sample: Sample, systems: Sequence[System]) -> dict[str, Any]:
@@ -318,10 +236,10 @@ def _tried(versions: Sequence[Version]) -> dict[str, Any]:
                 (version.manifest.stage or "–", ""),
                 *((settings.get(name, "–"), "") for name in differing),
                 *(
-                    (f"{_signed(change.value)} %", _span(change)) if change else ("–", "")
+                    (f"{signed(change.value)} %", span(change)) if change else ("–", "")
                     for change in (version.gained, version.lost, version.dropped and version.dropped.negated)
                 ),
-                (_met(version), ""),
+                (met(version), ""),
             ]
         )
     outcome = ["style gained", "ability lost", "perplexity", "goals met"]
@@ -367,34 +285,6 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]
             yield f"{above}{key}", "unset"
         else:
             yield f"{above}{key}", str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def interval(figure: Figure | Goal) -> str:
-    """Its 95 % interval."""
-    return f"{number(figure.low)} … {number(figure.high)}"
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{number(round(seconds, 1))} s"
-
-
-def _change(change: Change) -> str:
-    span = f" (95 % interval {_span(change)})" if _span(change) else ""
-    return f"{_signed(change.value)} %{span}"
-
-
-def _span(change: Change) -> str:
-    return (
-        "" if change.low is None or change.high is None else f"{_signed(change.low)} … {_signed(change.high)}"
-    )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
 
 
 def _render(template: str, page: Mapping[str, Any]) -> str:

@@ -176,6 +176,13 @@ def test_figures_stand_as_they_were_measured(tmp_path: Path) -> None:
     assert "da" * 32 in page
 
 
+def test_no_loss_is_none_and_not_minus_nothing(tmp_path: Path) -> None:
+    folder = version_folder(tmp_path / "c", measured=evaluation({"ability": 54.41}))
+    _, markdown = written(folder, tmp_path / "out")
+    assert "It lost none of its general ability: the loss measured is +0.0 %." in markdown
+    assert "−0.0" not in markdown
+
+
 def test_goals_are_ticked_or_crossed(tmp_path: Path) -> None:
     folder = version_folder(tmp_path / "c", measured=evaluation({"rouge1": 13.0}))
     page, markdown = written(folder, tmp_path / "out")
@@ -186,7 +193,7 @@ def test_goals_are_ticked_or_crossed(tmp_path: Path) -> None:
 
 
 def test_nobodys_text_is_markup(tmp_path: Path) -> None:
-    evil = "<script>alert(1)</script> | `a` **b**\n# c ![x](http://e.vil) </svg> $x$ &amp;"
+    evil = "<script>alert(1)</script> | `a` **b**\n# c ![x](http://e.vil) </svg> $x$ &amp;\x0b"
     sample = Sample(said=(evil,), own=evil, replies={"adapter": evil})
     metric = Metric(
         name="rouge1", group=evil, label=evil, better="higher", unit=evil,
