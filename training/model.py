@@ -123,7 +123,7 @@ def add_adapter(model: Any, base: Base, config: RunConfig) -> Any:
 
     Raises `TrainingError`.
     """
-    from peft import PeftModel, get_peft_model
+    from peft import get_peft_model
 
     if config.quantise != "none":
         from peft import prepare_model_for_kbit_training
@@ -133,8 +133,18 @@ def add_adapter(model: Any, base: Base, config: RunConfig) -> Any:
         )
     if config.parent is None:
         return get_peft_model(model, peft_config(config.lora, model))
-    check_parent(config.parent, base)
-    return PeftModel.from_pretrained(model, str(config.parent), is_trainable=True)
+    return resume_adapter(model, config.parent, base)
+
+
+def resume_adapter(model: Any, folder: Path, base: Base) -> Any:
+    """PEFT's model with the adapter in `folder`, to be trained on. Raises `TrainingError`."""
+    from peft import PeftModel
+
+    check_parent(folder, base)
+    model = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    # By the base's id alone, PEFT would ask a hub about it at every checkpoint.
+    model.peft_config["default"].base_model_name_or_path = str(base.folder)
+    return model
 
 
 def check_parent(folder: Path, base: Base) -> Manifest:

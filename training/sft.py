@@ -157,7 +157,7 @@ def rows_of(config: SftConfig, character: Character) -> tuple[list[Row], list[Ro
     others = [row for path in general for row in read_rows(path)] if count else []
     learned += replay(others, count, config.seed)
     files = (*paths, *config.evaluation, *(general if count else ()))
-    return learned, held_out, [_data_file(path) for path in files]
+    return learned, held_out, [data_file(path) for path in files]
 
 
 def _own_language(rows: list[Row], config: SftConfig, character: Character) -> list[Row]:
@@ -177,7 +177,8 @@ def _own_language(rows: list[Row], config: SftConfig, character: Character) -> l
     return [row for row in rows if id(row) not in wrong]
 
 
-def _data_file(path: Path) -> DataFile:
+def data_file(path: Path) -> DataFile:
+    """What the manifest tells of a file of rows."""
     with path.open("rb") as file:
         count = sum(1 for line in file if not line.isspace())
     return DataFile(path=path.as_posix(), sha256=file_sha256(path), rows=count)

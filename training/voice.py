@@ -4,6 +4,7 @@ Evaluation, the probes during training and the sweep use it. A conversation's fi
 computed once for all conversations that begin with them.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,46 +62,54 @@ class Voice:
         state = torch.random.get_rng_state()
         torch.manual_seed(seed)
         try:
-            with self._reading():
-                for batch in self._side_by_side(conversations, rendered):
-                    new = self._continue([rendered[at] for at in batch], sampling)
-                    for at, ids in zip(batch, new, strict=True):
-                        answered[at] = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            for group in _by_card(conversations):
+                new = self.continued([rendered[at] for at in group], sampling)
+                answered |= zip(group, map(self.text_of, new), strict=True)
         finally:
             torch.random.set_rng_state(state)
         return [answered[at] for at in range(len(conversations))]
 
-    def _side_by_side(
-        self, conversations: Sequence[Conversation], rendered: Sequence[list[int]]
-    ) -> Iterator[list[int]]:
-        """Batches of places: one card (or none) and about one length each."""
-        cards = [each[0].content if each[0].role == "system" else "" for each in conversations]
-        order = sorted(range(len(rendered)), key=lambda at: (cards[at], len(rendered[at])))
-        batch: list[int] = []
-        for at in order:
-            if batch and (len(batch) == self.rows or cards[at] != cards[batch[0]]):
-                yield batch
-                batch = []
-            batch.append(at)
-        if batch:
-            yield batch
+    def continued(self, rows: Sequence[list[int]], sampling: Sampling) -> list[list[int]]:
+        """New tokens behind each row of ids, with the one that ends them if it came."""
+        found: dict[int, list[int]] = {}
+        order = sorted(range(len(rows)), key=lambda at: len(rows[at]))
+        with self._reading():
+            begun = self._begin(rows)
+            for first in range(0, len(order), self.rows):
+                batch = order[first : first + self.rows]
+                new = self._continue([rows[at] for at in batch], copy.deepcopy(begun), sampling)
+                found |= zip(batch, new, strict=True)
+        return [found[at] for at in range(len(rows))]
 
-    def _continue(self, rows: Sequence[list[int]], sampling: Sampling) -> list[list[int]]:
-        """New tokens behind each row of ids, without the one that ends them."""
+    def text_of(self, ids: Sequence[int]) -> str:
+        """What an answer's ids say."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _begin(self, rows: Sequence[list[int]]) -> Any:
+        """The cache of what all rows begin with, a batch of one."""
         import torch
-        from transformers import DynamicCache, GenerationConfig
+        from transformers import DynamicCache
+
+        cache = DynamicCache(config=self.model.config)
+        if shared := _shared(rows):
+            ids = torch.tensor([rows[0][:shared]], device=self.model.device)
+            self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache
+
+    def _continue(self, rows: Sequence[list[int]], cache: Any, sampling: Sampling) -> list[list[int]]:
+        """One batch of `continued`; `cache` holds what the rows begin with."""
+        import torch
+        from transformers import GenerationConfig
 
         device, padding = self.model.device, self.tokenizer.pad_token_id
-        shared = _shared(rows)
+        shared = cache.get_seq_length()
         longest = max(len(row) for row in rows)
-        # The padding stands between what all share and what each says: what is shared is computed once.
+        # The padding stands between what all share and what each says.
         ids = torch.tensor([row[:shared] + [padding] * (longest - len(row)) + row[shared:] for row in rows])
         seen = torch.tensor(
             [[1] * shared + [0] * (longest - len(row)) + [1] * (len(row) - shared) for row in rows]
         )
-        cache = DynamicCache(config=self.model.config)
         if shared:
-            self.model(ids[:1, :shared].to(device), past_key_values=cache, use_cache=True, logits_to_keep=1)
             cache.batch_repeat_interleave(len(rows))
         ends = ending_tokens(self.tokenizer)
         drawn = sampling.temperature > 0
@@ -118,7 +127,7 @@ class Voice:
             generation_config=config,
             logits_processor=[_penalty(sampling.repetition_penalty, rows)],
         )
-        return [_until(row, ends | {padding}) for row in out[:, longest:].tolist()]
+        return [_ended(row, ends) for row in out[:, longest:].tolist()]
 
     def scores(self, rows: Sequence[Tokens]) -> list[Score]:
         """How probable the learned tokens of each row are."""
@@ -199,6 +208,14 @@ class Voice:
             yield self
 
 
+def _by_card(conversations: Sequence[Conversation]) -> Iterator[list[int]]:
+    """Places of the conversations that have one card, or none."""
+    cards: dict[str, list[int]] = {}
+    for at, each in enumerate(conversations):
+        cards.setdefault(each[0].content if each[0].role == "system" else "", []).append(at)
+    yield from cards.values()
+
+
 def _penalty(penalty: float, prompts: Sequence[list[int]]) -> Callable[[Any, Any], Any]:
     """The repetition penalty as vLLM reckons it, of the tokens of the prompt and of the answer so far.
 
@@ -227,5 +244,6 @@ def _shared(rows: Sequence[list[int]]) -> int:
     return next((at for at in range(most) if first[at] != last[at]), most)
 
 
-def _until(ids: Sequence[int], ends: frozenset[int]) -> list[int]:
-    return list(ids[: next((at for at, id_ in enumerate(ids) if id_ in ends), len(ids))])
+def _ended(ids: list[int], ends: frozenset[int]) -> list[int]:
+    """Up to the first token that ends an answer; behind it there is padding."""
+    return ids[: next((at + 1 for at, id_ in enumerate(ids) if id_ in ends), len(ids))]
