@@ -22,7 +22,7 @@ from training.voice import Score, Voice, together
 
 PROBES = Path(__file__).parent / "probes"
 # Answers are a word, a number or a line; what a model says behind that counts against it anyway.
-GREEDY = Sampling(temperature=0, repetition_penalty=1, max_tokens=24)
+GREEDY = Sampling(temperature=0, repetition_penalty=1, max_tokens=16)
 FAST = 4  # the fast subset is every fourth item
 TEXTS = 2  # every second text: half of them tell two systems apart as well as all, and a text is long
 

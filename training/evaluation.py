@@ -18,6 +18,7 @@ from training.metrics import (
     catch_phrases,
     chrf,
     gain,
+    loss,
     mean,
     perplexity,
     perplexity_drop,
@@ -32,6 +33,7 @@ from training.metrics import (
     usual_length,
     words,
 )
+from training.voice import Score
 
 STYLE_GAIN = 24.0  # % of ROUGE-1 over the base with the card
 PERPLEXITY_DROP = 30.0  # % below the base with the card; this or the one above
@@ -134,37 +136,38 @@ class Judgement:
         yield from self._manner()
 
     def goals(self) -> Iterator[Goal]:
+        """Style is reached by the first or the second; the others stand for themselves."""
         card, adapter, base, bare = (self._answers[each] for each in (CARD, ADAPTER, BASE, BARE))
         yield _goal(
-            "ROUGE-1 to her own lines over the base with the card, or else the next",
+            "ROUGE-1 to her own lines above the base with the card, in % of it (or the next)",
             gain(self._nearness("rouge1", adapter), self._nearness("rouge1", card), self._dialogues),
-            at_least=STYLE_GAIN,
+            STYLE_GAIN,
         )
-        new, old = ([lines[row.id] for row in self._exam.rows] for lines in (adapter.lines, card.lines))
+        pairs = [(adapter.lines[row.id], card.lines[row.id]) for row in self._exam.rows]
         yield _goal(
-            "Perplexity of her held-out lines below that of the base with the card",
+            "Perplexity of her held-out lines below the base with the card, in % of it",
             perplexity_drop(
-                *([each.log_probability for each in side] for side in (new, old)),
-                [each.tokens for each in new],
+                [new.log_probability for new, _ in pairs],
+                [old.log_probability for _, old in pairs],
+                [new.tokens for new, _ in pairs],
             ),
-            at_least=PERPLEXITY_DROP,
+            PERPLEXITY_DROP,
         )
         if base.ability and bare.ability:
-            after, before = (
-                [float(hit) for hit in each.right.values()] for each in (bare.ability, base.ability)
+            lost = loss(
+                [float(hit) for hit in bare.ability.right.values()],
+                [float(hit) for hit in base.ability.right.values()],
             )
-            lost = gain(after, before)
-            lost = Figure(value=-lost.value, low=-lost.high, high=-lost.low, n=lost.n)
-            yield _goal("General ability lost, of the base's", lost, at_most=ABILITY_LOSS)
+            yield _goal("General ability lost, in % of the base's", lost, ABILITY_LOSS, most=True)
         if self._speaker:
-            yield _goal("Replies taken for hers", self._who(adapter), at_least=SPEAKER)
+            yield _goal("Replies taken for hers, in %", self._who(adapter), SPEAKER)
         if self._exam.facts:
             without = self._facts(base, Fact.is_right).value
             yield _goal(
-                f"Questions about her answered right, where the base without a card has {without:.0f} % "
-                f"(below {PERSONA_BASE:.0f} %)",
+                f"Questions about her answered right, in %, where the base without a card has {without:.0f} "
+                f"(and should have less than {PERSONA_BASE:.0f})",
                 self._facts(adapter, Fact.is_right),
-                at_least=PERSONA,
+                PERSONA,
                 given=without < PERSONA_BASE,
             )
 
@@ -180,25 +183,18 @@ class Judgement:
     # Each of these answers with the metrics of one group.
 
     def _style(self) -> Iterator[Metric]:
-        values = {
-            system: perplexity(
-                *zip(*((s.log_probability, s.tokens) for s in each.lines.values()), strict=True)
-            )
-            for system, each in self._answers.items()
-        }
+        values = {system: _perplexity(each.lines) for system, each in self._answers.items()}
         label = "Perplexity of her held-out lines"
-        yield Metric(
-            name="heldout_perplexity", group="style", label=label, better="lower", unit="", values=values
-        )
+        yield _metric("heldout_perplexity", "style", label, values, better="lower", unit="")
         for name, label in NEARNESS.items():
             values = {
                 system: mean(self._nearness(name, each), self._dialogues, scale=100)
                 for system, each in self._answers.items()
             }
-            yield _higher(name, "style", f"{label} to her own lines", values, unit="")
+            yield _metric(name, "style", f"{label} to her own lines", values, unit="")
         if self._speaker:
             values = {system: self._who(each) for system, each in self._answers.items()}
-            yield _higher("who_said_it", "speaker", "Replies taken for hers", values)
+            yield _metric("who_said_it", "speaker", "Replies taken for hers", values)
 
     def _nearness(self, name: str, answers: Answers) -> list[float]:
         measure = _MEASURES[name]
@@ -214,32 +210,31 @@ class Judgement:
         return [part[prompt.id] for prompt in self._exam.prompts]
 
     def _persona(self) -> Iterator[Metric]:
-        if not self._exam.facts:
+        facts, asked = self._exam.facts, self._answers.items()
+        if not facts:
             return
-        verdicts = {
-            "persona_right": ("Questions about her answered right", Fact.is_right),
-            "persona_wrong": ("Questions about her answered wrong", Fact.is_wrong),
-            "persona_refused": ("Questions about her not answered", Fact.is_open),
-        }
-        for name, (label, verdict) in verdicts.items():
-            values = {system: self._facts(each, verdict) for system, each in self._answers.items()}
-            better = _higher if name == "persona_right" else _lower
-            yield better(name, "persona", label, values)
+        for name, label, better, verdict in (
+            ("persona_right", "Questions about her answered right", "higher", Fact.is_right),
+            ("persona_wrong", "Questions about her answered wrong", "lower", Fact.is_wrong),
+            ("persona_refused", "Questions about her not answered", "lower", Fact.is_open),
+        ):
+            values = {system: self._facts(each, verdict) for system, each in asked}
+            yield _metric(name, "persona", label, values, better=better)
         values = {
-            system: share([all(self._verdicts(each, fact, Fact.is_right)) for fact in self._exam.facts])
-            for system, each in self._answers.items()
-            if len(each.persona) > len(self._exam.facts)
+            system: share([all(self._verdicts(each, fact, Fact.is_right)) for fact in facts])
+            for system, each in asked
+            if len(each.persona) > len(facts)
         }
         if values:
-            yield _higher("persona_consistent", "persona", "Facts that are right in every wording", values)
+            yield _metric("persona_consistent", "persona", "Facts that are right in every wording", values)
         values = {
-            system: share([fact.is_right(each.later[fact.id]) for fact in self._exam.facts])
-            for system, each in self._answers.items()
+            system: share([fact.is_right(each.later[fact.id]) for fact in facts])
+            for system, each in asked
             if each.later
         }
         if values:
             label = f"Answered right after {len(self._exam.smalltalk)} turns of small talk"
-            yield _higher("persona_after_smalltalk", "persona", label, values)
+            yield _metric("persona_after_smalltalk", "persona", label, values)
 
     def _facts(self, answers: Answers, verdict: Callable[[Fact, str], bool]) -> Figure:
         hits = [(hit, fact.id) for fact in self._exam.facts for hit in self._verdicts(answers, fact, verdict)]
@@ -256,21 +251,13 @@ class Judgement:
             parts = {system: each.of(language) for system, each in asked.items()}
             if not all(part.right for part in parts.values()):
                 continue
-            end, label = (f"_{language}", f", {language}") if language else ("", "")
+            end, of = (f"_{language}", f", {language}") if language else ("", "")
+            label = f"Questions of general ability, without a card{of}"
             values = {system: share(list(part.right.values())) for system, part in parts.items()}
-            yield _higher(
-                f"ability{end}", "ability", f"Questions of general ability, without a card{label}", values
-            )
-            values = {
-                system: perplexity(
-                    [text.log_probability for text in part.texts.values()],
-                    [text.tokens for text in part.texts.values()],
-                )
-                for system, part in parts.items()
-            }
-            yield _lower(
-                f"text_perplexity{end}", "ability", f"Perplexity of general text{label}", values, unit=""
-            )
+            yield _metric(f"ability{end}", "ability", label, values)
+            values = {system: _perplexity(part.texts) for system, part in parts.items()}
+            label = f"Perplexity of general text{of}"
+            yield _metric(f"text_perplexity{end}", "ability", label, values, better="lower", unit="")
 
     def _probes(self) -> Iterator[Metric]:
         for name, label in (
@@ -278,58 +265,55 @@ class Judgement:
             ("identity", "Replies that stay her, and honest, when asked what she is"),
         ):
             probes: tuple[Probe, ...] = getattr(self._exam, name)
+            said = {system: getattr(each, name) for system, each in self._answers.items()}
             values = {
-                system: share([probe.passes(getattr(each, name)[probe.id]) for probe in probes])
-                for system, each in self._answers.items()
-                if getattr(each, name)
+                system: share([probe.passes(replies[probe.id]) for probe in probes])
+                for system, replies in said.items()
+                if replies
             }
-            yield _higher(name, "safety", label, values)
+            yield _metric(name, "safety", label, values)
 
     def _manner(self) -> Iterator[Metric]:
+        for name, label, better, unit, count in self._counted():
+            values = {}
+            for system, answers in self._answers.items():
+                counts = [count(reply) for reply in self._replies(answers.drawn)] if answers.drawn else []
+                if counts:
+                    of = share if isinstance(counts[0], bool) else mean
+                    values[system] = of(counts, self._dialogues)
+            yield _metric(name, "manner", label, values, better=better, unit=unit)
+
+    def _counted(self) -> Iterator[tuple[str, str, str, str, Callable[[str], float | bool]]]:
+        """What is counted in a drawn reply: name, label, which is better, unit, and how."""
         language, hers = self._language, self._hers
+        label = "4-grams of a reply that it has said before"
+        yield "repetition", label, "lower", "%", lambda reply: 100 * repetition(reply, language)
         shortest, longest = usual_length(hers)
-        phrases = catch_phrases(hers, self._others, language)
-        usual = sum(phrases_in(line, phrases, language) for line in hers) / len(hers)
+        label = f"Replies of {shortest} to {longest} characters, as nine of ten of hers"
+        yield "length", label, "higher", "%", lambda reply: shortest <= len(reply) <= longest
+        label = "Letters of her language's script"
+        yield "language", label, "higher", "%", lambda reply: 100 * purity(reply, language)
         assistant = assistant_phrases(PROBES / "assistant_phrases.json")[language]
+        label = "Replies with an assistant's phrase"
+        yield "assistant_phrases", label, "lower", "%", lambda reply: assistant.search(reply) is not None
         known = set(hers)
+        label = "Replies that are a learned line, word for word"
+        yield "copied", label, "lower", "%", lambda reply: reply in known
+        phrases = catch_phrases(hers, self._others, language)
 
-        def each(figure: Callable[[list[str]], Figure]) -> dict[str, Figure]:
-            return {
-                system: figure(self._replies(answers.drawn))
-                for system, answers in self._answers.items()
-                if answers.drawn
-            }
+        def told(line: str) -> int:
+            return phrases_in(line, phrases, language)
 
-        def of_all(count: Callable[[str], float], scale: float = 1) -> dict[str, Figure]:
-            return each(
-                lambda replies: mean([count(reply) for reply in replies], self._dialogues, scale=scale)
-            )
-
-        def of_those(hit: Callable[[str], bool]) -> dict[str, Figure]:
-            return each(lambda replies: share([hit(reply) for reply in replies], self._dialogues))
-
-        def metric(
-            better: Callable[..., Metric], name: str, label: str, values: Any, unit: str = "%"
-        ) -> Metric:
-            return better(name, "manner", label, values, unit=unit)
-
-        again = of_all(lambda reply: repetition(reply, language), 100)
-        yield metric(_lower, "repetition", "Four words running that were said before in the reply", again)
-        usual_ones = of_those(lambda reply: shortest <= len(reply) <= longest)
-        yield metric(
-            _higher, "length", f"Replies of {shortest} to {longest} characters, as 90 % of hers", usual_ones
-        )
-        fitting = of_all(lambda reply: purity(reply, language), 100)
-        yield metric(_higher, "language", "Letters of her language's script", fitting)
-        served = of_those(lambda reply: assistant.search(reply) is not None)
-        yield metric(_lower, "assistant_phrases", "Replies with an assistant's phrase", served)
-        copied = of_those(lambda reply: reply in known)
-        yield metric(_lower, "copied", "Replies that are a learned line, word for word", copied)
+        usual = sum(map(told, hers)) / len(hers)
         if usual:
-            often = of_all(lambda reply: phrases_in(reply, phrases, language) / usual)
-            yield metric(
-                _lower, "catch_phrases", "Her catch phrases in a reply, times as often as hers", often, ""
-            )
+            label = "Her catch phrases, times as often as she says them"
+            yield "catch_phrases", label, "lower", "", lambda reply: told(reply) / usual
+
+
+def _perplexity(scores: Mapping[str, Score]) -> Figure:
+    return perplexity(
+        [each.log_probability for each in scores.values()], [each.tokens for each in scores.values()]
+    )
 
 
 def _rouge2(reply: str, own: str, language: str) -> float:
@@ -352,28 +336,14 @@ _MEASURES = {"rouge1": rouge1, "rouge2": _rouge2, "rougel": _rougel, "bleu4": _b
 NEARNESS = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougel": "ROUGE-L", "bleu4": "BLEU-4", "chrf": "chrF"}
 
 
-def _higher(name: str, group: str, label: str, values: dict[str, Figure], unit: str = "%") -> Metric:
-    return Metric(name=name, group=group, label=label, better="higher", unit=unit, values=values)
+def _metric(
+    name: str, group: str, label: str, values: dict[str, Figure], *, better: str = "higher", unit: str = "%"
+) -> Metric:
+    return Metric(name=name, group=group, label=label, better=better, unit=unit, values=values)
 
 
-def _lower(name: str, group: str, label: str, values: dict[str, Figure], unit: str = "%") -> Metric:
-    return Metric(name=name, group=group, label=label, better="lower", unit=unit, values=values)
-
-
-def _goal(
-    text: str,
-    figure: Figure,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    given: bool = True,
-) -> Goal:
-    met = figure.value >= at_least if at_least is not None else figure.value <= (at_most or 0)
-    return Goal(
-        text=text,
-        value=figure.value,
-        low=figure.low,
-        high=figure.high,
-        goal=at_least if at_least is not None else at_most or 0,
-        met=bool(figure.n and met and given),
-    )
+def _goal(text: str, figure: Figure, goal: float, *, most: bool = False, given: bool = True) -> Goal:
+    """A goal that is reached from `goal` on, or with `most` up to it, if `given` is true as well."""
+    reached = figure.value <= goal if most else figure.value >= goal
+    met = bool(figure.n) and reached and given
+    return Goal(text=text, value=figure.value, low=figure.low, high=figure.high, goal=goal, met=met)

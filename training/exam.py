@@ -27,17 +27,17 @@ BASE, CARD, ADAPTER, BARE = "base", "card", "adapter", "adapter-no-card"
 class Settings(Section):
     """How much is asked."""
 
-    prompts: Count = 48
+    prompts: Count = 40
     """Of her held-out lines that are answered."""
     facts: Count = 60
     """Of `persona.jsonl`."""
     wordings: Count = 3
     """Of each fact's question, the question itself among them."""
-    questions: Count = 30
+    questions: Count = 20
     """Of safety, and of who she is, each."""
     smalltalk: int = Field(20, ge=0)
     """Turns before the facts are asked once more; 0: they are not."""
-    foils: Count = 64
+    foils: Count = 48
     """Learned prompts that the base answers, half of them with the card, for others' lines."""
     languages: Names = LANGUAGES
     """Of the questions of general ability."""
@@ -200,8 +200,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     ADAPTER: ("lines", "greedy", "drawn", "persona", "later", "safety", "identity"),
     BARE: ("lines", "greedy", "persona", "ability"),
 }
-REPLY = 80  # tokens; hers are a third of that
-ANSWER = 48  # of a question about her, of safety and of small talk
+REPLY = 64  # tokens; hers are a third of that
+ANSWER = 32  # of a question about her, of safety and of small talk
 
 
 @dataclass(frozen=True)
@@ -272,11 +272,13 @@ class Examiner:
     def _later(self, head: tuple[Message, ...]) -> dict[str, str]:
         if not (self.exam.smalltalk and self.exam.facts):
             return {}
-        for remark in self.exam.smalltalk:
-            head = (*head, Message(role="user", content=remark))
-            # An empty reply would be no message; people would see a mark like this one.
-            reply = self.voice.replies([head], self._sampling(ANSWER))[0] or "…"
-            head = (*head, Message(role="assistant", content=reply))
+        # Each remark is answered by itself, side by side, and the answers laid in a row: such talk
+        # does not hang together anyhow, and one turn after the other takes ten times as long.
+        replies = self._asked(head, {remark: remark for remark in self.exam.smalltalk})
+        for remark, reply in replies.items():
+            # An empty message would be none.
+            said = (Message(role="user", content=remark), Message(role="assistant", content=reply or "…"))
+            head = (*head, *said)
         return self._asked(head, {fact.id: fact.question for fact in self.exam.facts})
 
     def _safety(self, head: tuple[Message, ...]) -> dict[str, str]:

@@ -105,6 +105,11 @@ def gain(new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable
     return bootstrap([new, old], lambda sums: 100 * (sums[0] / sums[1] - 1), clusters)
 
 
+def loss(new: Sequence[float], old: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Figure:
+    """How much lower the mean of `new` is than that of `old`, in percent of `old`; item by item."""
+    return bootstrap([new, old], lambda sums: 100 * (1 - sums[0] / sums[1]), clusters)
+
+
 def perplexity(log_probabilities: Sequence[float], tokens: Sequence[float]) -> Figure:
     """A token's, of items with the natural log-probability and the count of tokens of each."""
     import numpy as np

@@ -204,6 +204,8 @@ def test_scores_are_those_of_the_bare_forward_pass(trained: Trained) -> None:
 
 @pytest.mark.slow
 def test_ability_asks_without_a_card_and_keeps_every_item(trained: Trained) -> None:
+    import torch
+
     asked: list[Any] = []
 
     class Listening(type(trained.voice)):  # type: ignore[misc]
@@ -216,8 +218,13 @@ def test_ability_asks_without_a_card_and_keeps_every_item(trained: Trained) -> N
     assert {message.role for conversation in asked for message in conversation} == {"user"}
     assert len(found.right) == len(read_items("en")[:: abilities.FAST])
     assert 0 <= found.share <= 1
-    # A random model of so many tokens is as surprised as one that guesses.
-    assert found.perplexity == pytest.approx(len(trained.tokenizer), rel=0.3)
+    text = read_texts("en")["en-text-1"]
+    ids = trained.tokenizer(text, return_tensors="pt").input_ids
+    with torch.no_grad(), trained.model.eval().disable_adapter():
+        logits = trained.model(ids).logits[0, :-1].log_softmax(-1)
+    assert found.texts["en-text-1"].tokens == ids.shape[1] - 1
+    own = logits.gather(1, ids[0, 1:, None]).sum().item()
+    assert found.texts["en-text-1"].log_probability == pytest.approx(own, rel=1e-4)
 
 
 @pytest.mark.slow
