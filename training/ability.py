@@ -127,7 +127,7 @@ def ability(voice: Voice, languages: Sequence[str] = LANGUAGES, *, fast: bool = 
 
 
 def _choices(voice: Voice, items: Sequence[Choice]) -> Iterator[tuple[str, bool]]:
-    """By the log-probability a character. The sum alone prefers short options, and the mean a token those
+    """By the log-probability a byte. The sum alone prefers short options, and the mean a token those
     whose last tokens follow from the first."""
     pairs = [(item.asked, option) for item in items for option in item.options]
     scores = iter(voice.answer_scores(pairs))

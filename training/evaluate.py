@@ -33,9 +33,10 @@ ASKING = ("ability", "batches", "data", "exam", "voice")  # the files that tell 
 SAMPLES = 10  # conversations in the report
 HELD_OUT = 0.1  # of the rows, where neither the version nor the configuration says
 
+# For a sweep.
 FAST = Settings(
-    prompts=24, facts=20, wordings=1, questions=8, smalltalk=0, foils=32, fast_ability=True
-)  # for a sweep
+    rows=24, prompts=24, facts=20, wordings=1, questions=8, smalltalk=0, foils=24, fast_ability=True
+)
 
 
 class EvaluateConfig(ModelConfig):
@@ -45,6 +46,8 @@ class EvaluateConfig(ModelConfig):
     """The version folder; `evaluation.json` is written into it."""
     character: Path = Path()
     """Her folder; unset: the one that the version is in."""
+    base: str = ""
+    """A folder or a name; unset: the base that the version was trained on."""
     out: Path | None = None
     """Another file to write instead."""
     data: Paths = ()

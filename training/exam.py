@@ -27,8 +27,10 @@ BASE, CARD, ADAPTER, BARE = "base", "card", "adapter", "adapter-no-card"
 class Settings(Section):
     """How much is asked."""
 
+    rows: Count = 60
+    """Of those held out, for the perplexity of her lines."""
     prompts: Count = 40
-    """Of her held-out lines that are answered."""
+    """Her lines in these rows, whose prompts are answered."""
     facts: Count = 60
     """Of `persona.jsonl`."""
     wordings: Count = 3
@@ -146,9 +148,10 @@ def write_exam(character: Character, learned: Sequence[Row], held_out: Sequence[
         list(_read(PROBES / f"{what}.{language}.jsonl", kind))
         for what, kind in (("safety", Probe), ("identity", Probe), ("smalltalk", Remark))
     )
+    rows = spread(held_out, ask.rows)
     return Exam(
-        rows=tuple(held_out),
-        prompts=tuple(spread([prompt for row in held_out for prompt in _prompts(row)], ask.prompts)),
+        rows=tuple(rows),
+        prompts=tuple(spread([prompt for row in rows for prompt in _prompts(row)], ask.prompts)),
         facts=tuple(spread(read_facts(character.folder), ask.facts)),
         safety=tuple(spread(safety, ask.questions)),
         identity=tuple(spread(identity, ask.questions)),

@@ -14,11 +14,13 @@ from inference.characters import Character, Sampling
 from training import ability as abilities
 from training import evaluate as stage
 from training.ability import Ability, Choice, Exact, Pattern, ability, read_items, read_texts
+from training.config import load_config
 from training.data import read_rows, split
 from training.errors import TrainingError
-from training.evaluate import EvaluateConfig, evaluate, evaluate_voice
+from training.evaluate import EvaluateConfig, evaluate, evaluate_voice, other_lines, rows_of
 from training.exam import Fact, Probe, Settings, read_facts
 from training.findings import read_version
+from training.version import Manifest
 from training.voice import Score
 
 SMALL = Settings(
@@ -103,6 +105,42 @@ def test_ability_of_one_language_is_told_from_the_whole() -> None:
     assert whole.of("zh").share == 0.5
     assert whole.perplexity == pytest.approx(2.718281828**2)
     assert whole.of("zh").perplexity == pytest.approx(2.718281828**3)
+
+
+def test_a_version_folder_tells_whose_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "characters" / "nene" / "adapters" / "tiny" / "v1"
+    config = load_config(EvaluateConfig, None, [f"version={folder}", "ask.languages=en", "ask.prompts=3"])
+    assert config.character_id == "nene"
+    assert (config.ask.languages, config.ask.prompts) == (("en",), 3)
+    given = load_config(EvaluateConfig, None, [f"version={folder}", f"character={tmp_path}"])
+    assert given.character == tmp_path
+
+
+def test_rows_are_split_as_the_version_split_them(character: Character) -> None:
+    config = EvaluateConfig(version=character.adapters / "tiny" / "v1")
+    manifest = Manifest(base="tiny", base_sha256="", sha256="", config={"held_out": 0.4, "seed": 5})
+    rows = list(read_rows(character.folder / "dialogues.jsonl", character))
+    assert rows_of(config, manifest, character) == split(rows, 0.4, 5)
+    other = config.model_copy(update={"held_out": 0.2})
+    assert rows_of(other, manifest, character) == split(rows, 0.2, 5)
+    old = manifest.model_copy(update={"config": {}})
+    assert rows_of(config, old, character) == split(rows, 0.1, config.seed)
+
+
+def test_others_are_those_beside_her_who_speak_her_language(character: Character) -> None:
+    for name, language in (("mei", "zh"), ("tom", "en")):
+        folder = character.folder.parent / name
+        folder.mkdir()
+        card = {"name": name, "description": "", "extensions": {"chatnvl": {"language": language}}}
+        (folder / "card.json").write_text(
+            json.dumps({"spec": "chara_card_v3", "spec_version": "3.0", "data": card})
+        )
+        (folder / "dialogues.jsonl").write_text(json.dumps({"turns": [["hi", f"{name} says hi"]]}) + "\n")
+    lines = other_lines((), character)
+    assert "tom says hi" in lines
+    assert "mei says hi" not in lines
+    assert not any("only on Mondays" in line for line in lines)
+    assert other_lines((character.folder.parent / "mei" / "dialogues.jsonl",), character) == ["mei says hi"]
 
 
 # --- with one ------------------------------------------------------------------------------------------
