@@ -230,12 +230,6 @@ def repetition(text: str, language: str) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def distinct(texts: Sequence[str], language: str, n: int = 2) -> float:
-    """Share of the n-grams of all texts together that are different ones (Li et al. 2016), 0 to 1."""
-    grams = [gram for text in texts for gram in _ngrams(units(text, language), n)]
-    return len(set(grams)) / len(grams) if grams else 0.0
-
-
 _SCRIPTS = {
     "zh": re.compile(r"CJK UNIFIED|CJK COMPATIBILITY|IDEOGRAPHIC"),
     "ja": re.compile(r"CJK UNIFIED|CJK COMPATIBILITY|IDEOGRAPHIC|HIRAGANA|KATAKANA"),

@@ -18,7 +18,6 @@ from training.metrics import (
     bootstrap,
     catch_phrases,
     chrf,
-    distinct,
     gain,
     mean,
     perplexity,
@@ -164,11 +163,6 @@ def test_repetition_is_what_was_said_before_in_the_reply() -> None:
     assert repetition("go on go on go on go on", "en") == pytest.approx(3 / 5)
     assert repetition("哈哈哈哈哈哈", "zh") == pytest.approx(2 / 3)
     assert repetition("", "en") == 0
-
-
-def test_distinct_is_over_all_replies() -> None:
-    assert distinct(["I know", "I know"], "en") == 0.5
-    assert distinct(["我知道", "不好说"], "zh") == 1
 
 
 @pytest.mark.parametrize(
