@@ -23,7 +23,8 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _several(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
+    """One value is a list of one, and YAML's numbers are names too."""
+    return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_several)]

@@ -124,6 +124,7 @@ def add_adapter(model: Any, base: Base, config: RunConfig) -> Any:
     Raises `TrainingError`.
     """
     from peft import get_peft_model
+    from transformers import set_seed
 
     if config.quantise != "none":
         from peft import prepare_model_for_kbit_training
@@ -132,7 +133,11 @@ def add_adapter(model: Any, base: Base, config: RunConfig) -> Any:
             model, use_gradient_checkpointing=config.gradient_checkpointing
         )
     if config.parent is None:
-        return get_peft_model(model, peft_config(config.lora, model))
+        set_seed(config.seed)  # TRL seeds later, and an adapter begins at random
+        try:
+            return get_peft_model(model, peft_config(config.lora, model))
+        except ValueError as error:  # no layer has such a name
+            raise ConfigError(f"`lora`: {error}") from error
     return resume_adapter(model, config.parent, base)
 
 
