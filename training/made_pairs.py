@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -258,12 +259,15 @@ def _shuffled(one: Asked, foils: Foils, order: random.Random) -> str | None:
 def _assistant(one: Asked, foils: Foils, order: random.Random) -> str | None:
     """An assistant's way to begin, a part of some answer of its, and its way to end; not always all three."""
     frames = _probes("assistant_frames")[foils.language]
-    opening, closing = order.choice(frames["openings"]), order.choice(frames["closings"])
-    answer = _sentences(_near(one, foils.answers, order) or "", len(one.reply))
-    shape = order.choice(
-        [(opening, answer, closing), (opening, answer), (answer, closing), (opening, closing)]
-    )
-    return ("" if foils.language in ("zh", "ja") else " ").join(part for part in shape if part)
+    blank = "" if foils.language in ("zh", "ja") else " "
+
+    def reply() -> str:
+        opening, closing = order.choice(frames["openings"]), order.choice(frames["closings"])
+        answer = _sentences(_near(one, foils.answers, order) or "", len(one.reply) - len(opening))
+        shapes = ((opening, answer, closing), (opening, answer), (answer, closing), (opening, closing))
+        return blank.join(part for part in order.choice(shapes) if part)
+
+    return _near(one, [reply() for _ in range(NEAR)], order)
 
 
 def _sentences(text: str, length: int) -> str:
@@ -303,5 +307,6 @@ _MAKERS: Mapping[str, Callable[[Asked, Foils, random.Random], str | None]] = {
 MADE = ("base", *_MAKERS)
 
 
+@cache
 def _probes(name: str) -> Any:
     return json.loads((PROBES / f"{name}.json").read_text(encoding="utf-8"))

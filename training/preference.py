@@ -71,7 +71,8 @@ def preference(config: PreferenceConfig) -> Path:
     base = find_base(config)
     character = find_character(config.character)
     out = version_folder(config, base)
-    with clear_errors():
+    # What the base says is drawn by one process and kept; the others read it.
+    with PartialState().main_process_first(), clear_errors():
         pairs = gather(config.pairs, character, config.seed, BaseReplies(config, base))
     learned, choosing, measured = _rows(config, pairs)
     files = [data_file(path) for path in pairs.files]

@@ -103,7 +103,8 @@ def reward(config: RewardConfig) -> Path:
     base = find_base(config)
     character = find_character(config.character)
     out = _folder(config, base)
-    with clear_errors():
+    # What the base says is drawn by one process and kept; the others read it.
+    with PartialState().main_process_first(), clear_errors():
         pairs = gather(config.pairs, character, config.seed, BaseReplies(config, base))
     learned = by_weight(pairs.learned + pairs_of_votes(pairs.votes, config.seed), config.seed)
     unseen = pairs.held_out + pairs_of_votes(pairs.held_out_votes, config.seed)

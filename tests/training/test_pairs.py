@@ -222,7 +222,7 @@ def _twos(words: Sequence[str]) -> list[Sequence[str]]:
 
 def test_assistants_speak_in_many_ways() -> None:
     replies = [pair.rejected for pair in make(2000) if pair.kind == "assistant"]
-    assert len(set(replies)) > 100
+    assert len(set(replies)) > 60, "even of two answers"
 
 
 @pytest.mark.parametrize("language", ["en", "zh", "ja"])

@@ -184,6 +184,40 @@ def test_nothing_is_written_when_nothing_got_better(
     assert not (parent.parent / "v2").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_look")
+def test_a_run_goes_on_where_it_was_stopped(
+    character: Character, parent: Path, tiny_base: MakeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import TrainerCallback
+
+    import training.rlhf
+    from training.progress import watch
+
+    class Stopped(Exception):
+        pass
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 5:
+                raise Stopped
+
+    config = config_of(character, tiny_base(), parent, "steps=8")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            training.rlhf, "watch", lambda trainer, what: (watch(trainer, what), trainer.add_callback(Stop()))
+        )
+        with pytest.raises(Stopped):
+            rlhf(config)
+    before = json.loads((config.run / "checkpoint-4" / "trainer_state.json").read_bytes())["log_history"]
+    out = rlhf(config)
+    assert [each.step for each in looks_in(history(out))] == [0, 2, 4, 6, 8], "no look is taken twice"
+    assert history(out)[: len(before)] == before, "the curves go on where they were"
+    later = [entry["kl"] for entry in history(out)[len(before) :] if "kl" in entry]
+    drawn = [entry["kl"] for entry in before if "kl" in entry]
+    assert later[0] > drawn[0], "the adapter came back, and not only its parent's copy"
+
+
 # --- a server that draws
 
 
