@@ -64,7 +64,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (middle - half) / scale), min(1.0, max(share, (middle + half) / scale))
+    # Rounding must not leave the share itself outside.
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def accuracy(margins: Sequence[float]) -> Accuracy:

@@ -10,12 +10,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from dataset_builder.schema import Message
 from inference.characters import Character, load_character
@@ -43,6 +43,11 @@ Speak = Callable[[Sequence[Conversation]], list[str]]
 """The bare base model's replies to conversations."""
 
 
+def laid_over(defaults: Mapping[str, float], given: Any) -> Any:
+    """Given numbers by name over the default ones: naming one leaves the others as they are."""
+    return {**defaults, **given} if isinstance(given, Mapping) else given
+
+
 class PairsConfig(Section):
     """Which replies are better than which."""
 
@@ -56,10 +61,10 @@ class PairsConfig(Section):
     """How many pairs are made from what is learned; 0: only `data` counts."""
     unseen: Annotated[int, Field(ge=0)] = 200
     """How many are made from held-out dialogues, to measure with."""
-    shares: dict[str, Share] = Field(default_factory=lambda: dict(SHARES))
+    shares: Annotated[dict[str, Share], BeforeValidator(partial(laid_over, SHARES))] = SHARES
     """Of the made pairs, by what is wrong with the rejected reply: another speaker's line, the base model's
     own reply, an assistant's, hers to another prompt, one cut off, one that repeats, one in another
-    language."""
+    language. Those that are not named keep their share."""
     held_out: Share = 0.1
     """Share of the dialogues that is not learned. The same as in `sft` holds out the same ones."""
 

@@ -15,10 +15,11 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from inference.base import Base
 from inference.characters import Character, Sampling
@@ -29,7 +30,7 @@ from training.config import Count, Paths, Positive, RunConfig, Share
 from training.data import read_rows, render, split
 from training.errors import ConfigError, TrainingError
 from training.looks import Watcher, best_of, looks_in, why_stop
-from training.made_pairs import Asked, asked_of
+from training.made_pairs import Asked, asked_of, laid_over
 from training.model import (
     add_adapter,
     clear_errors,
@@ -61,9 +62,10 @@ class RlhfConfig(RunConfig):
     """How a reply's reward is compared with its group's: divided by the spread, or with the others' mean."""
     reward_model: Path | None = None
     """Unset: her newest, `characters/<id>/rewards/<base>/r<n>`."""
-    weights: dict[str, float] = Field(default_factory=lambda: dict(WEIGHTS))
+    weights: Annotated[dict[str, float], BeforeValidator(partial(laid_over, WEIGHTS))] = WEIGHTS
     """Of the reward model (`model`, in log-odds) and of the rules, each from 0 to 1: her `language`, her
-    usual `length`, no `assistant` phrases, no `repetition`, an `ending`."""
+    usual `length`, no `assistant` phrases, no `repetition`, an `ending`. Those that are not named keep their
+    weight."""
     data: Paths = ()
     """Dialogues whose prompts are asked; unset: her `dialogues.jsonl`. Small talk is asked besides."""
     held_out: Share = 0.1
@@ -181,6 +183,8 @@ def _check(config: RlhfConfig) -> None:
         raise ConfigError(f"`weights`: there is no reward `{min(unknown)}`, but {', '.join(WEIGHTS)}")
     if not any(config.weights.values()):
         raise ConfigError("`weights` are all 0: nothing would be rewarded")
+    if config.rollouts == "server" and config.temperature != 1:
+        raise ConfigError("`rollouts: server` needs `temperature: 1`, at which its probabilities are given")
     if config.rollouts == "server" and config.method == "rloo":
         raise ConfigError("`rollouts: server` needs `method: grpo`: TRL's RLOO has no place for it")
 
@@ -298,7 +302,6 @@ def _server(config: RlhfConfig, character: Character, base: Base, run: Run) -> d
             base,
             run.folder / "rollouts",
             max_tokens=config.max_tokens,
-            temperature=config.temperature,
             refresh_every=config.refresh_every,
         )
     }

@@ -28,6 +28,8 @@ from training.version import write_adapter
 
 DATA = Path("data")  # where a server started on this machine leaves its address
 PATIENCE = 600.0  # seconds for all replies of a step
+# Said, or the base's own `generation_config.json` would change what the adapter finds probable.
+AS_IT_IS = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 Chat = Sequence[Mapping[str, str]]
 
@@ -46,14 +48,13 @@ class ServerRollouts:
         folder: Path,
         *,
         max_tokens: int,
-        temperature: float,
         refresh_every: int,
     ) -> None:
         self._endpoint = endpoint
         self._base = base
         self._folder = folder.absolute()
         self._run = f"{character.id}.rollout-{secrets.token_hex(4)}"
-        self._ask = {"max_tokens": max_tokens, "temperature": temperature, "top_p": 1.0}
+        self._ask = AS_IT_IS | {"max_tokens": max_tokens}
         self._every = refresh_every
         self._loaded: str | None = None
         self._loaded_at = -1

@@ -311,6 +311,12 @@ def test_given_rows_are_split_by_dialogue(character: Character, tmp_path: Path) 
     assert not left & right
 
 
+def test_naming_one_share_leaves_the_others() -> None:
+    config = load_config(RewardConfig, None, ["character=x", "pairs.shares.base=0"])
+    assert config.pairs.shares == {**SHARES, "base": 0}
+    assert RewardConfig(character=Path("x")).pairs.shares == SHARES
+
+
 def test_an_unknown_kind_is_named(character: Character) -> None:
     config = load_config(RewardConfig, None, ["character=x", "pairs.shares.charm=0.5"])
     with pytest.raises(ConfigError, match="`charm` can be made"):

@@ -88,6 +88,7 @@ def test_length_is_worth_less_the_further_it_is_off() -> None:
         (["parent=x", "batch=10", "group=4"], "no whole number of groups"),
         (["parent=x", "weights.charm=1"], "no reward `charm`"),
         (["parent=x", "rollouts=server", "method=rloo"], "needs `method: grpo`"),
+        (["parent=x", "rollouts=server", "temperature=0.8"], "needs `temperature: 1`"),
         (["parent=x", *(f"weights.{name}=0" for name in ("model", *rules("en", ["a line"])))], "all 0"),
         ([], "`parent` is missing"),
     ],
@@ -288,5 +289,6 @@ def test_a_server_draws_with_the_adapter_as_it_is(
     assert len({each["lora_name"] for each in loads}) == 3, "a name is never used twice"
     assert len(chats) == 2 * 2 * 2, "two prompts a step, four steps until the server is full"
     assert all(each["n"] == 8 and each["logprobs"] and each["return_token_ids"] for each in chats)
+    assert all(each["repetition_penalty"] == 1 and each["top_p"] == 1 for each in chats)
     assert {each["model"] for each in chats} == {each["lora_name"] for each in loads[:2]}
     assert chats[0]["messages"][0]["role"] == "system", "the card goes along"
