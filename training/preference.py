@@ -61,13 +61,10 @@ class PreferenceConfig(RunConfig):
 
 def preference(config: PreferenceConfig) -> Path:
     """Trains and writes a version folder, which is returned. Raises `TrainingError`."""
+    _check(config)
     from accelerate import PartialState
 
     started = time.monotonic()
-    if config.parent is None:
-        raise ConfigError("`parent` is missing: the version to go on from, which `sft` has written")
-    if config.method == "kto" and config.batch < 2:
-        raise ConfigError("`batch` is 1, and KTO compares a batch's rows with one another: take 4 or more")
     base = find_base(config)
     character = find_character(config.character)
     out = version_folder(config, base)
@@ -120,6 +117,13 @@ def preference(config: PreferenceConfig) -> Path:
                 f"{figures['accuracy']:.0%} ({figures['accuracy_low']:.0%} to {figures['accuracy_high']:.0%})"
             )
     return out
+
+
+def _check(config: PreferenceConfig) -> None:
+    if config.parent is None:
+        raise ConfigError("`parent` is missing: the version to go on from, which `sft` has written")
+    if config.method == "kto" and config.batch < 2:
+        raise ConfigError("`batch` is 1, and KTO compares a batch's rows with one another: take 4 or more")
 
 
 def _rows(

@@ -106,10 +106,10 @@ class RlhfConfig(RunConfig):
 
 def rlhf(config: RlhfConfig) -> Path:
     """Trains and writes a version folder, which is returned. Raises `TrainingError`."""
+    _check(config)
     from accelerate import PartialState
 
     started = time.monotonic()
-    _check(config)
     base = find_base(config)
     character = find_character(config.character)
     out = version_folder(config, base)
