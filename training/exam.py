@@ -203,7 +203,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     ADAPTER: ("lines", "greedy", "drawn", "persona", "later", "safety", "identity"),
     BARE: ("lines", "greedy", "persona", "ability"),
 }
-REPLY = 64  # tokens; hers are a third of that
+REPLY = 48  # tokens, as many as her longest lines have
 ANSWER = 32  # of a question about her, of safety and of small talk
 
 

@@ -40,7 +40,7 @@ def together(scores: Sequence[Score]) -> Score:
 class Voice:
     """`model` is transformers' or PEFT's causal language model, `tokenizer` its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, rows: int = 16) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, rows: int = 32) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.rows = rows  # conversations side by side
