@@ -35,6 +35,30 @@ class Stage:
 
 STAGES = {
     "sft": Stage("training.sft", "sft", "SftConfig", "learn her own answers: the adapter to begin with"),
+    "evaluate": Stage(
+        "training.evaluate", "evaluate", "EvaluateConfig", "measure a version beside its base model"
+    ),
+    "report": Stage("training.report", "report", "ReportConfig", "write what was measured as a page to read"),
+    "tune": Stage("training.tune", "tune", "TuneConfig", "try a small grid of settings and explain the best"),
+    "reward": Stage("training.reward", "reward", "RewardConfig", "learn from pairs what people like"),
+    "preference": Stage(
+        "training.preference", "preference", "PreferenceConfig", "go on from votes and pairs: DPO, KTO"
+    ),
+    "rlhf": Stage("training.rlhf", "rlhf", "RlhfConfig", "go on from rewards: GRPO, RLOO"),
+    "parity": Stage(
+        "training.parity", "parity", "ParityConfig", "compare a version's words here with those of the server"
+    ),
+    "benchmark": Stage(
+        "training.benchmarks", "benchmark", "BenchmarkConfig", "answer CharacterEval's or RoleBench's tests"
+    ),
+    "judge": Stage("training.judge", "judge", "JudgeConfig", "let a language model compare replies in pairs"),
+    "merge": Stage("training.merge", "merge", "MergeConfig", "write a version and its base as one model"),
+    "export-llamafactory": Stage(
+        "training.llamafactory",
+        "export_llamafactory",
+        "ExportLlamaFactoryConfig",
+        "write what trains the same thing with LLaMA-Factory",
+    ),
 }
 
 
