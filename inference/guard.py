@@ -32,7 +32,8 @@ CHAT_FIELDS = frozenset(
         *("temperature", "top_p", "top_k", "min_p", "logit_bias", "logprobs", "top_logprobs"),
         *("repetition_penalty", "presence_penalty", "frequency_penalty"),
         *("response_format", "structured_outputs", "continue_final_message", "add_generation_prompt"),
-        *("include_stop_str_in_output", "skip_special_tokens", "return_token_ids"),
+        *("include_stop_str_in_output", "skip_special_tokens"),
+        *("return_token_ids", "return_tokens_as_token_ids"),
     )
 )
 FIELDS = {
