@@ -17,7 +17,7 @@ from training.config import ModelConfig
 from training.pairs import Conversation
 
 FOLDER = Path("data/training/replies")
-SAMPLING = Sampling(temperature=0.8, top_p=0.95, repetition_penalty=1.05, max_tokens=64)
+SAMPLING = Sampling(temperature=0.8, top_p=0.95, repetition_penalty=1.05, max_tokens=48)
 BATCH = 64  # replies after which they are written down
 
 

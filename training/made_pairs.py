@@ -31,8 +31,8 @@ PROBES = Path(__file__).parent / "probes"
 NEAR = 4  # candidates of which the one most like hers in length is taken
 SHARES = {
     "other": 0.2,
-    "base": 0.25,
-    "assistant": 0.15,
+    "base": 0.2,
+    "assistant": 0.2,
     "shuffled": 0.2,
     "truncated": 0.05,
     "repeated": 0.05,

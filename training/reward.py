@@ -61,7 +61,7 @@ FEWEST = 16  # pairs on each side: with less, nothing is learned and nothing mea
 class RewardConfig(RunConfig):
     """`python -m training reward`."""
 
-    pairs: PairsConfig = PairsConfig(unseen=400)
+    pairs: PairsConfig = PairsConfig(unseen=300)
     parent: Path | None = None
     """A reward model's folder to go on from, with new votes for instance; unset: a new one."""
     out: Path | None = None
