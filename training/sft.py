@@ -11,6 +11,7 @@ when `patience` looks brought nothing better. The trainer is TRL's; `CharacterTr
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from inference.base import file_sha256
@@ -248,12 +249,13 @@ def _probe(model: Any, tokenizer: Any, character: Character, held_out: Sequence[
 
     voice = Voice(model, tokenizer)
     greedy = character.sampling.model_copy(update={"temperature": 0.0, "max_tokens": 48})
-    asked = [row for row in held_out if row.learned][:12]
+    language = character.language
+    asked = held_out[:12]
 
     def look() -> dict[str, float]:
         replies = voice.replies([row.messages[: row.learned[0]] for row in asked], greedy)
-        style = [rouge1(reply, row.answers[0]) for reply, row in zip(replies, asked, strict=True)]
-        return {"ability": ability(voice, [character.language]).share, "style": sum(style) / len(style)}
+        style = [rouge1(reply, row.answers[0], language) for reply, row in zip(replies, asked, strict=True)]
+        return {"ability": ability(voice, [language]).share, "style": fmean(style)}
 
     return look
 

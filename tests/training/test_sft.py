@@ -230,6 +230,21 @@ def test_a_loss_that_is_no_number_ends_the_run(character: Character, tiny_base: 
     assert not list((character.folder / "adapters").rglob("version.json"))
 
 
+def test_ability_and_style_are_looked_at_on_the_way(
+    character: Character, tiny_base: MakeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import training.ability
+    from training.sft import sft
+
+    few = training.ability.read_items("en")[:6]
+    monkeypatch.setattr(training.ability, "read_items", lambda language: few)
+    monkeypatch.setattr(training.ability, "read_texts", lambda language: {"en-text-1": "rain on a roof"})
+    version = sft(config_of(character, tiny_base(), "probe=true", "epochs=1", "ability_limit=1"))
+    looks = [entry for entry in history(version) if "eval_loss" in entry]
+    assert looks
+    assert all(0 <= entry["eval_ability"] <= 1 and 0 <= entry["eval_style"] <= 1 for entry in looks)
+
+
 def test_a_probe_that_falls_keeps_its_state_from_being_the_best(
     character: Character, tiny_base: MakeBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
