@@ -57,15 +57,15 @@ def config_of(character: Character, base: Base, data: Path, *overrides: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["Llama", "Qwen2"])
+@pytest.mark.parametrize(("architecture", "precision"), [("Llama", "float32"), ("Qwen2", "bfloat16")])
 def test_it_tells_good_from_bad_and_is_read_again(
-    character: Character, tiny_base: MakeBase, tmp_path: Path, architecture: str
+    character: Character, tiny_base: MakeBase, tmp_path: Path, architecture: str, precision: str
 ) -> None:
     from training.reward import RewardModel, read_report, reward
     from training.version import read_manifest
 
     base = tiny_base(architecture)
-    config = config_of(character, base, toy_pairs(tmp_path / "pairs.jsonl"))
+    config = config_of(character, base, toy_pairs(tmp_path / "pairs.jsonl"), f"precision={precision}")
     out = reward(config)
     assert out == character.folder / "rewards" / base.id / "r1"
     report = read_report(out)
@@ -84,8 +84,9 @@ def test_it_tells_good_from_bad_and_is_read_again(
     card = (Message(role="system", content="you are somebody"), *asked)
     yes, no, with_card = model.score([asked, asked, card], ["moon, yes", "moon, no", "moon, yes"])
     assert yes > no
-    assert with_card == pytest.approx(yes, abs=1e-3), "the card was not to be read"
-    assert model.score([asked], ["moon, yes"])[0] == pytest.approx(yes, abs=1e-3), "neighbours change it"
+    exact = 1e-3 if precision == "float32" else 0.1
+    assert with_card == pytest.approx(yes, abs=exact), "the card was not to be read"
+    assert model.score([asked], ["moon, yes"])[0] == pytest.approx(yes, abs=exact), "neighbours change it"
 
 
 @pytest.mark.slow
