@@ -271,21 +271,20 @@ _TIMES = 3  # as often in her lines as in others'
 
 
 def catch_phrases(lines: Sequence[str], others: Sequence[str], language: str, most: int = 30) -> list[str]:
-    """What she says again and again, and others do not: runs of two to five words, or of three to eight
+    """What she says again and again, and others do not: runs of three to six words, or of four to eight
     characters; the most frequent first. A run inside a longer one that is as frequent is left out."""
-    lengths = range(3, 9) if language in ("zh", "ja") else range(2, 6)
+    lengths = range(4, 9) if language in ("zh", "ja") else range(3, 7)
     own, foreign = _in_lines(lines, language, lengths), _in_lines(others, language, lengths)
     hers = {
         run: count
         for run, count in own.items()
         if count >= _RARE and count * (len(others) + 1) >= _TIMES * (foreign[run] + 1) * len(lines)
     }
-    found: list[str] = []
-    for run in sorted(hers, key=lambda run: (-hers[run], -len(run), run)):
-        around = (longer for longer in hers if len(longer) > len(run) and hers[longer] == hers[run])
-        if not any(run in longer for longer in around):
-            found.append(run)
-    return found[:most]
+    # What is inside a longer run that is as frequent is inside one that is longer by one word.
+    inside = {part for run in hers for part in (run[1:], run[:-1]) if hers.get(part) == hers[run]}
+    found = sorted(hers.keys() - inside, key=lambda run: (-hers[run], -len(run), run))
+    space = "" if language in ("zh", "ja") else " "
+    return [f"{space}{space.join(run)}{space}" for run in found[:most]]
 
 
 def phrases_in(text: str, phrases: Sequence[str], language: str) -> int:
@@ -294,16 +293,13 @@ def phrases_in(text: str, phrases: Sequence[str], language: str) -> int:
     return sum(joined.count(phrase) for phrase in phrases)
 
 
-def _in_lines(lines: Sequence[str], language: str, lengths: range) -> Counter[str]:
+def _in_lines(lines: Sequence[str], language: str, lengths: range) -> Counter[tuple[str, ...]]:
     """In how many lines each run of words is; runs do not cross a mark."""
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()
     for line in lines:
-        runs = set()
-        for part in _joined(line, language).split(_MARK):
-            items = part.split() if language not in ("zh", "ja") else list(part)
-            space = " " if language not in ("zh", "ja") else ""
-            runs |= {f"{space}{space.join(run)}{space}" for n in lengths for run in _ngrams(items, n)}
-        counts.update(runs)
+        parts = _joined(line, language).split(_MARK)
+        split = [list(part) if language in ("zh", "ja") else part.split() for part in parts]
+        counts.update({run for items in split for n in lengths for run in _ngrams(items, n)})
     return counts
 
 
