@@ -99,7 +99,7 @@ class Remark(_Written):
 
 @dataclass(frozen=True)
 class Prompt:
-    """What was said before one of her held-out lines, from the first turn on, without the card."""
+    """What was said before one of her held-out lines, the last turns of it, without the card."""
 
     id: str
     said: tuple[Message, ...]
@@ -164,7 +164,8 @@ def _prompts(row: Row) -> Iterator[Prompt]:
     messages = _without_card(row.messages)
     moved = len(row.messages) - len(messages)
     for at in row.learned:
-        yield Prompt(f"{row.id}.{at}", messages[: at - moved], row.messages[at].content, row.id)
+        said = messages[max(0, at - moved - 2 * TURNS - 1) : at - moved]
+        yield Prompt(f"{row.id}.{at}", said, row.messages[at].content, row.id)
 
 
 def _without_card(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -203,6 +204,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     ADAPTER: ("lines", "greedy", "drawn", "persona", "later", "safety", "identity"),
     BARE: ("lines", "greedy", "persona", "ability"),
 }
+TURNS = 4  # before a prompt; to read a whole evening before each of its lines takes longer than to answer
 REPLY = 48  # tokens, as many as her longest lines have
 ANSWER = 32  # of a question about her, of safety and of small talk
 

@@ -15,10 +15,10 @@ from training import ability as abilities
 from training import evaluate as stage
 from training.ability import Ability, Choice, Exact, Pattern, ability, read_items, read_texts
 from training.config import load_config
-from training.data import read_rows, split
+from training.data import Row, read_rows, split
 from training.errors import TrainingError
 from training.evaluate import EvaluateConfig, evaluate, evaluate_voice, other_lines, rows_of
-from training.exam import Fact, Probe, Settings, read_facts
+from training.exam import Fact, Probe, Settings, _prompts, read_facts
 from training.findings import read_version
 from training.version import Manifest
 from training.voice import Score
@@ -141,6 +141,21 @@ def test_others_are_those_beside_her_who_speak_her_language(character: Character
     assert "mei says hi" not in lines
     assert not any("only on Mondays" in line for line in lines)
     assert other_lines((character.folder.parent / "mei" / "dialogues.jsonl",), character) == ["mei says hi"]
+
+
+def test_a_prompt_is_the_last_turns_before_a_line_without_the_card(character: Character) -> None:
+    messages = [Message(role="system", content="the card")]
+    for turn in range(8):
+        messages += [
+            Message(role="user", content=f"said {turn}"),
+            Message(role="assistant", content=f"own {turn}"),
+        ]
+    row = Row(tuple(messages), (2, 16), Path("rows.jsonl"), 1)
+    first, last = _prompts(row)
+    assert ([each.content for each in first.said], first.own) == (["said 0"], "own 0")
+    assert last.own == "own 7"
+    assert [each.content for each in last.said][:2] == ["said 3", "own 3"]
+    assert last.said[-1] == Message(role="user", content="said 7")
 
 
 # --- with one ------------------------------------------------------------------------------------------
