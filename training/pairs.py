@@ -232,22 +232,34 @@ def fitted(
     prompt: Conversation,
     replies: Sequence[str],
     max_length: int,
-    row: Preference | Judged | None = None,
+    row: Preference | Judged,
 ) -> Conversation:
     """`prompt` without its oldest turns, as far as it must be for each reply to fit behind it.
 
-    Raises `RowError` for `row`, without one `TrainingError`, when even the last turn is too long.
+    Raises `RowError` when even the last turn is too long.
     """
+    prompt, longest = recent(tokenizer, prompt, replies, max_length)
+    if longest > max_length:
+        raise RowError(
+            row.path,
+            row.line,
+            f"the last turn has {longest:,} tokens; raise `max_length` ({max_length:,}) or shorten it",
+        )
+    return prompt
+
+
+def recent(
+    tokenizer: Any, prompt: Conversation, replies: Sequence[str], length: int
+) -> tuple[Conversation, int]:
+    """The system message, as many of the last turns as fit into `length` tokens with each reply behind them,
+    one at least; and how many tokens that are with the longest."""
     measure = partial(render, tokenizer, ask=False)
     head = 1 if prompt[0].role == "system" else 0
     while True:
         chat = [message.model_dump() for message in prompt]
         longest = max(len(measure([*chat, {"role": "assistant", "content": reply}])) for reply in replies)
-        if longest <= max_length:
-            return prompt
-        if len(prompt) < head + 3:
-            why = f"the last turn has {longest:,} tokens; raise `max_length` ({max_length:,}) or shorten it"
-            raise TrainingError(why) if row is None else RowError(row.path, row.line, why)
+        if longest <= length or len(prompt) < head + 3:
+            return prompt, longest
         prompt = prompt[:head] + prompt[head + 2 :]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from training.batches import Packed, pack, tensors
 from training.data import IGNORED
 
-WORTH = 0.7  # of a padded batch's tokens: with more left, the longer attention eats what is saved
+WORTH = 0.7  # of a padded batch's tokens: with more left, little is saved
 
 
 def share_prefix(model: Any, *, temperature: float = 1.0) -> None:
@@ -51,7 +51,9 @@ def _rows(inputs: dict[str, Any]) -> list[dict[str, Any]] | None:
         # The token that predicts the first label stays the row's own.
         prefix = max(0, min(prefix, *(_first(row["labels"]) - 1 for row in rows)))
     left = prefix + sum(len(row["input_ids"]) - prefix for row in rows)
-    return [row | {"prefix": prefix} for row in rows] if left <= WORTH * ids.numel() else None
+    # Attention takes memory for each pair of tokens in a sequence, and one sequence is longer than each row.
+    worth = left <= WORTH * ids.numel() and left**2 <= ids.numel() * ids.shape[1]
+    return [row | {"prefix": prefix} for row in rows] if worth else None
 
 
 def _common(rows: Sequence[Sequence[int]]) -> int:

@@ -46,7 +46,7 @@ from training.model import (
     peft_config,
     resume_adapter,
 )
-from training.pairs import Conversation, Preference, by_weight, fitted, ids_of, pairs_of_votes
+from training.pairs import Conversation, Preference, by_weight, ids_of, pairs_of_votes, recent
 from training.prefix import share_prefix
 from training.progress import watch
 from training.run import Run, adapter_state, arguments
@@ -72,6 +72,11 @@ class RewardConfig(RunConfig):
     same, and without it judging is several times as fast."""
     centre: Annotated[float, Field(ge=0)] = 0.01
     """Pull of the rewards' mean towards 0 (arXiv 2312.09244), so that rewards of two runs can be compared."""
+    context: Count = 192
+    """Tokens of a conversation that it reads, the reply among them, and at least the last turn: older turns
+    tell little about a reply, and each token takes megabytes while learning."""
+    batch: Count = 4
+    """Pairs a step on each device."""
     epochs: Positive = 1
     """How often each pair is learned, at most. Reward models overfit in the second round."""
     patience: Count = 3
@@ -179,14 +184,12 @@ class RewardModel:
     `model` is a sequence classifier with one output; `temperature` is what its output is divided by.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, *, card: bool, temperature: float, max_length: int = 2048
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, card: bool, temperature: float, context: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.card = card
         self.temperature = temperature
-        self.max_length = max_length
+        self.context = context
         self.rows = 16  # conversations side by side
         share_prefix(model)
 
@@ -210,7 +213,7 @@ class RewardModel:
             tokenizer,
             card=bool(manifest.config.get("card")),
             temperature=temperature,
-            max_length=int(manifest.config.get("max_length", 2048)),
+            context=int(manifest.config.get("context", 192)),
         )
 
     def score(self, prompts: Sequence[Conversation], replies: Sequence[str]) -> list[float]:
@@ -218,7 +221,7 @@ class RewardModel:
         import torch
 
         ids = [
-            _ids(self.tokenizer, prompt, reply, self.card, self.max_length)
+            _ids(self.tokenizer, prompt, reply, self.card, self.context)
             for prompt, reply in zip(prompts, replies, strict=True)
         ]
         rewards = [0.0] * len(ids)
@@ -298,31 +301,20 @@ def _folder(config: RewardConfig, base: Base) -> Path:
 def _dataset(tokenizer: Any, pairs: Sequence[Preference], config: RewardConfig) -> Any:
     from datasets import Dataset
 
-    return Dataset.from_list(
-        [
-            {
-                "chosen_ids": _ids(tokenizer, pair.prompt, pair.chosen, config.card, config.max_length, pair),
-                "rejected_ids": _ids(
-                    tokenizer,
-                    pair.rejected_prompt or pair.prompt,
-                    pair.rejected,
-                    config.card,
-                    config.max_length,
-                    pair,
-                ),
-                "margin": pair.margin,
-            }
-            for pair in pairs
-        ]
-    )
+    rows = []
+    for pair in pairs:
+        worse = pair.rejected_prompt or pair.prompt
+        chosen = _ids(tokenizer, pair.prompt, pair.chosen, config.card, config.context)
+        rejected = _ids(tokenizer, worse, pair.rejected, config.card, config.context)
+        length = max(len(chosen), len(rejected))
+        rows.append({"chosen_ids": chosen, "rejected_ids": rejected, "margin": pair.margin, "length": length})
+    return Dataset.from_list(rows)
 
 
-def _ids(
-    tokenizer: Any, prompt: Conversation, reply: str, card: bool, max_length: int, row: Any = None
-) -> list[int]:
-    if not card and prompt[0].role == "system":
-        prompt = prompt[1:]
-    return ids_of(tokenizer, fitted(tokenizer, prompt, [reply], max_length, row), reply)
+def _ids(tokenizer: Any, prompt: Conversation, reply: str, card: bool, context: int) -> list[int]:
+    head = prompt[:1] if prompt[0].role == "system" else ()
+    said, _ = recent(tokenizer, prompt[len(head) :], [reply], context)
+    return ids_of(tokenizer, (*head, *said) if card else said, reply)
 
 
 def _arguments(config: RewardConfig, run: Run, device: str, dtype: Any) -> Any:
@@ -332,6 +324,7 @@ def _arguments(config: RewardConfig, run: Run, device: str, dtype: Any) -> Any:
         **arguments(config, run, device, dtype),
         num_train_epochs=config.epochs,
         max_length=None,  # conversations are cut already, by turns
+        train_sampling_strategy="group_by_length",
         center_rewards_coefficient=config.centre or None,
         eval_strategy="steps",
         eval_steps=config.save_every,
