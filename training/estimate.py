@@ -25,17 +25,20 @@ from training.config import RunConfig
 from training.data import Row, tokens_of
 from training.errors import RowError
 from training.model import device_of, dtype_of
+from training.sft import SftConfig, find_character, rows_of
 from training.shape import Shape, base_config, shape_of
 
 GIB = 2**30
 NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8  # bytes a weight: 4 bits, and its block's scale, itself in 8 bits
 INT8 = 1.0
 ADAMW = 16  # bytes a trained weight: itself, its gradient and two moments, in float32
-LIBRARIES = 0.9 * GIB  # Python, PyTorch and TRL at work (measured on Linux)
+LIBRARIES = 1.1 * GIB  # Python, PyTorch and TRL at work (measured on Linux)
 CUDA = 0.9 * GIB  # a CUDA context with its kernels
-# What an allocator holds over what is in use. glibc's leaves holes between steps (measured; with
-# MALLOC_MMAP_THRESHOLD_=1048576 in the environment it is 1.2); CUDA's is PyTorch's own (assumed).
+# What an allocator holds over what is in use, of tensors up to 32 MB: glibc's leaves holes between steps
+# (measured; with MALLOC_MMAP_THRESHOLD_=1048576 in the environment it is about 1.2). CUDA's is PyTorch's own
+# (assumed).
 LOOSE = {"cpu": 2.1, "cuda": 1.1}
+LARGE = 1.1  # the same, of larger ones: logits
 SHARED = 48  # see `sft`: from so many tokens on a batch holds the card once
 UTILISATION = {"none": 0.35, "4bit": 0.25, "8bit": 0.2}  # of a GPU's peak; fewer bits have to be unpacked
 CPU_UTILISATION = 0.5  # of what one large matrix multiplication reaches on the same CPU
@@ -109,20 +112,29 @@ class Estimate:
         return any(place.fits for place in self.places)
 
 
-def estimate(config: RunConfig, rows: Sequence[Row] = (), devices: Iterable[Device] = ()) -> Estimate:
-    """Memory and time of a run over `rows` (those that are learned), on `devices`, or on this machine and the
-    usual GPUs. Without rows the memory is that of rows of `max_length`, and no time is given.
+def estimate(
+    config: RunConfig, rows: Sequence[Row] | None = None, devices: Iterable[Device] = ()
+) -> Estimate:
+    """Memory and time of a run over `rows` (unset: what `sft` would learn), on `devices`, or on this machine
+    and the usual GPUs. Where no rows are known, the memory is that of rows of `max_length`, and no time is
+    given.
 
     Raises `TrainingError` for a base of which nothing is known here.
     """
     base = config.base or InferenceSettings().model
     raw, source = base_config(base)
     shape = shape_of(raw, config)
-    work = work_of(config, rows, _tokenizer(base))
+    work = work_of(config, _learned(config) if rows is None else rows, _tokenizer(base))
     epochs = float(getattr(config, "epochs", 1))
     chosen = tuple(devices) or _devices(config)
     places = tuple(_place(config, shape, work, epochs, device) for device in chosen)
     return Estimate(base, source, shape, work, config, epochs, places)
+
+
+def _learned(config: RunConfig) -> Sequence[Row]:
+    if not isinstance(config, SftConfig):
+        return ()
+    return rows_of(config, find_character(config.character))[0]
 
 
 def work_of(config: RunConfig, rows: Sequence[Row], tokenizer: Any = None) -> Work:
@@ -270,7 +282,7 @@ def memory(
         "base": base / devices + gathered,
         "adapter and AdamW": ADAMW * shape.adapter / devices,
         "activations": (activations + mask) * LOOSE[kind],
-        "logits": head * LOOSE[kind],
+        "logits": head * LARGE,
         "libraries": CUDA if kind == "cuda" else LIBRARIES,
     }
 

@@ -5,8 +5,8 @@
 Rows are written as messages, with the card as the system message and her held-out rows as the evaluation set.
 Its templates are its own, written down by name and not read from the tokenizer; which of them writes what
 the base's chat template writes is found by comparing (`FORMATS`, from hiyouga/LLaMA-Factory 0.9.5,
-`data/template.py`). What a chat template adds to a system message by itself (a date, a default) is written
-out in the rows.
+`data/template.py`). What a chat template adds to a system message by itself (a date) is written out in the
+rows, and what it writes in place of one is `default_system`.
 """
 
 import json
@@ -100,7 +100,7 @@ _QWEN = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 FORMATS = (
     Format("qwen", "", *_CHATML, default=_QWEN),
     Format("chatml", "", *_CHATML),
-    Format("intern2", "{bos}", *_CHATML),
+    Format("intern2", "{bos}", *_CHATML, default="You are an AI assistant whose name is InternLM …"),
     Format("llama3", "{bos}", *_LLAMA3),
     Format("glm4", "[gMASK]<sop>", *_GLM4),
 )
@@ -108,12 +108,12 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Found:
-    """The format of a base's chat template; `added` stands before a system message, `default` in place of
-    one."""
+    """The format of a base's chat template. `added` stands before a system message, `default` in place of
+    one; None: not known."""
 
     name: str
     added: str = ""
-    default: str = ""
+    default: str | None = None
 
 
 def export_llamafactory(config: ExportLlamaFactoryConfig) -> Path:
@@ -143,7 +143,7 @@ def export_llamafactory(config: ExportLlamaFactoryConfig) -> Path:
         _write_json(staged / "data" / "dataset_info.json", info)
         if config.deepspeed:
             _write_json(staged / "ds_z3.json", ZERO3)
-        settings = settings_of(config, character, model, found.name)
+        settings = settings_of(config, character, model, found)
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
         (staged / "train.yaml").write_text(text, encoding="utf-8")
         (staged / "README.md").write_text(_readme(config, character), encoding="utf-8")
@@ -212,11 +212,9 @@ def find_format(tokenizer: Any, model: str) -> Found:
         found = Found(each.name, added=card[1], default=own[1] or "")
         if found.default == each.default:
             return found
-        # Where the base has a default of its own, each row says it.
-        if found.default and not each.default:
-            fitting.append(found)
+        fitting.append(found)
     if fitting:
-        return fitting[0]
+        return fitting[0]  # `train.yaml` says the other default
     raise TrainingError(
         f"none of LLaMA-Factory's templates known here writes what the chat template of `{model}` writes; "
         "set `template` to its name there, and compare the first row in its log. (A template that writes "
@@ -242,8 +240,7 @@ def _line(row: Row, tokenizer: Any, found: Found, most: int) -> str:
         )
     messages = row.messages if tokenizer is None else _cut(row, tokenizer, most)
     head = [message for message in messages if message.role == "system"]
-    system = found.added + head[0].content if head else found.default
-    said: list[Message] = [Message(role="system", content=system)] if system else []
+    said = [Message(role="system", content=found.added + head[0].content)] if head else []
     said += messages[len(head) :]
     return json.dumps({"messages": [each.model_dump() for each in said]}, ensure_ascii=False) + "\n"
 
@@ -263,7 +260,7 @@ def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def settings_of(
-    config: ExportLlamaFactoryConfig, character: Character, model: str, template: str
+    config: ExportLlamaFactoryConfig, character: Character, model: str, found: Found
 ) -> dict[str, Any]:
     """`train.yaml`, in the order of LLaMA-Factory's own examples."""
     lora = config.lora
@@ -287,7 +284,8 @@ def settings_of(
         "dataset_dir": "data",
         "dataset": f"{character.id}_train",
         "eval_dataset": f"{character.id}_held_out",
-        "template": template,
+        "template": found.name,
+        **({} if found.default is None else {"default_system": found.default}),
         "cutoff_len": config.max_length,
         "mask_history": False,  # all of her answers are learned, not only the last
         "train_on_prompt": False,

@@ -1,5 +1,6 @@
 """What a run would need: counted against real models, computed by hand, and said with a remedy."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ import pytest
 from inference.base import Base, weight_files
 from inference.characters import Character
 from inference.tensors import read_header
-from training.config import LoraConfig, RunConfig
+from tests.conftest import ROOT
+from training.config import LoraConfig, RunConfig, load_config
 from training.data import read_rows
 from training.errors import ConfigError
 from training.estimate import (
     ADAMW,
+    DEVICES,
+    GIB,
     Device,
     Estimate,
     Place,
@@ -26,6 +30,7 @@ from training.estimate import (
     weights,
     work_of,
 )
+from training.sft import SftConfig
 from training.shape import SHAPES, Shape, base_config, shape_of
 
 FAMILIES = ("Llama", "Qwen2", "Qwen3", "Glm4", "Glm")
@@ -248,3 +253,44 @@ def saved_bytes(base: Base, config: RunConfig, dtype: Any, *, rows: int, length:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model.base_model.model.model(input_ids=ids, use_cache=False, **options)
     return sum(size for size, _ in found.values())
+
+
+CONFIGS = sorted((ROOT / "training" / "configs").glob("*.yaml"))
+LAUNCHES = sorted((ROOT / "training" / "configs" / "accelerate").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_says_how_it_is_run(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    config = load_config(SftConfig, path, ["character=characters/maeve"])
+    assert f"-m training sft --config training/configs/{path.name}" in text
+    assert config.base
+    _, source = base_config(config.base) if config.base.startswith("models/") else ({}, "")
+    assert source.startswith("the shape written down") or not source
+    for named in re.findall(r"(?:training/configs|accelerate)/[\w./-]+\.(?:yaml|jinja|json)", text):
+        assert (ROOT / "training" / "configs" / named.removeprefix("training/configs/")).is_file(), named
+    assert path.name in (path.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_fits_where_it_is_for(path: Path) -> None:
+    character = "maeve" if "character=characters/maeve" in path.read_text(encoding="utf-8") else "zhiwei"
+    config = load_config(SftConfig, path, [f"character={ROOT / 'characters' / character}", "foreign=drop"])
+    found = estimate(config, devices=() if path.stem.startswith("cpu") else DEVICES)
+    assert found.work.rows > 300
+    if path.stem.startswith("cpu"):
+        assert found.places[0].bytes < 12 * GIB
+        return
+    place = {"24gb": 0, "80gb": 1, "gpus": 2}[path.stem.rpartition("-")[2]]
+    assert found.places[place].fits, "\n".join(lines(found))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", LAUNCHES, ids=lambda path: path.stem)
+def test_accelerate_takes_its_configuration(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    assert config.num_processes > 1
+    assert config.mixed_precision == "bf16"
