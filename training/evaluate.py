@@ -131,11 +131,15 @@ def _rounded(value: Any) -> Any:
 
 
 def rows_of(config: EvaluateConfig, manifest: Manifest, character: Character) -> tuple[list[Row], list[Row]]:
-    """Her rows that the version learned and those it did not, by its own split. Raises `TrainingError`."""
+    """Her rows that the version learned and those it did not, by its own split or its own files. Raises
+    `TrainingError`."""
     paths = config.data or tuple(map(Path, manifest.config.get("data") or ()))
     paths = paths or (character.folder / "dialogues.jsonl",)
-    share_of = config.held_out if config.held_out is not None else manifest.config.get("held_out", HELD_OUT)
     rows = [row for path in paths for row in read_rows(path, character)]
+    unseen = tuple(map(Path, manifest.config.get("evaluation") or ()))
+    if unseen and not config.data:
+        return rows, [row for path in unseen for row in read_rows(path, character)]
+    share_of = config.held_out if config.held_out is not None else manifest.config.get("held_out", HELD_OUT)
     return split(rows, share_of, manifest.config.get("seed", config.seed))
 
 

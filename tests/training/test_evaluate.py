@@ -125,6 +125,10 @@ def test_rows_are_split_as_the_version_split_them(character: Character) -> None:
     assert rows_of(other, manifest, character) == split(rows, 0.2, 5)
     old = manifest.model_copy(update={"config": {}})
     assert rows_of(config, old, character) == split(rows, 0.1, config.seed)
+    unseen = character.folder / "unseen.jsonl"
+    unseen.write_text('{"turns": [["hi", "who is there?"]]}\n', encoding="utf-8")
+    files = manifest.model_copy(update={"config": {"evaluation": [str(unseen)]}})
+    assert rows_of(config, files, character) == (rows, list(read_rows(unseen, character)))
 
 
 def test_others_are_those_beside_her_who_speak_her_language(character: Character) -> None:
