@@ -12,6 +12,8 @@ from inference.characters import Character, load_character
 from inference.models import prepare
 from inference.prompt import Said, messages
 from inference.settings import InferenceSettings
+from training.config import ModelConfig
+from training.model import dtype_of
 
 pytestmark = pytest.mark.slow
 
@@ -76,13 +78,14 @@ class Voices:
 
 @pytest.fixture(scope="module", params=["smollm2-135m", "qwen2.5-coder-0.5b"])
 def voices(request: pytest.FixtureRequest) -> Voices:
-    import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     base = prepare(InferenceSettings(model=request.param))
     tokenizer = AutoTokenizer.from_pretrained(base.folder, padding_side="left")
-    model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.bfloat16)
+    # bfloat16 only where the processor multiplies it: elsewhere an answer would take an hour.
+    dtype = dtype_of(ModelConfig(character=OURS), "cpu")
+    model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype)
     # Greedy means greedy: what the base's own file says about drawing would only warn.
     model.generation_config.update(temperature=None, top_p=None, top_k=None, do_sample=False)
     names = [name for name in ASKED if (OURS / name / "adapters" / base.id / "v1").is_dir()]
