@@ -53,6 +53,10 @@ class PreferenceConfig(RunConfig):
     """How dear it is to move away from the parent; less moves further."""
     learning_rate: Positive = 5e-5
     """At its peak. A tenth of what supervised learning takes: the parent can already speak."""
+    batch: Count = 4
+    """Rows at once on each device; of a pair both replies are read, and her card with them."""
+    accumulate: Count = 2
+    """Batches behind one step of the optimiser."""
     epochs: Positive = 1
     """How often each row is learned, at most."""
     patience: Count = 2

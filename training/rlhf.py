@@ -74,8 +74,11 @@ class RlhfConfig(RunConfig):
     """Held-out prompts that are answered at each look."""
     steps: Count = 100
     """Of the optimiser, at most."""
-    batch: Count = 16
-    """Replies a step on each device."""
+    batch: Count = 8
+    """Replies that are learned at once on each device. All of a step are drawn at once, `accumulate` times as
+    many."""
+    accumulate: Count = 2
+    """Batches behind one step of the optimiser."""
     group: Annotated[int, Field(ge=2)] = 8
     """Replies to one prompt."""
     kl: Annotated[float, Field(gt=0)] = 0.04
@@ -208,7 +211,7 @@ def _prompts(
         if len(render(tokenizer, [each.model_dump() for each in prompt], ask=True)) <= config.max_length
     ]
     held_out = asked_of(unseen)[: config.looked_at]
-    if len(fitting) < config.batch // config.group or not held_out:
+    if len(fitting) < config.batch * config.accumulate // config.group or not held_out:
         raise TrainingError(
             f"{len(fitting)} prompts to ask and {len(held_out)} held out are too few; give more rows in "
             "`data`, or raise `max_length`"

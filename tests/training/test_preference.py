@@ -32,6 +32,7 @@ def config_of(character: Character, base: str, data: Path, *overrides: str) -> A
         "precision=float32",
         "learning_rate=0.01",
         "batch=8",
+        "accumulate=1",
         "save_every=6",
         "threads=1",
     ]

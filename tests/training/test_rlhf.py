@@ -85,7 +85,7 @@ def test_length_is_worth_less_the_further_it_is_off() -> None:
 @pytest.mark.parametrize(
     ("overrides", "wrong"),
     [
-        (["parent=x", "batch=10", "group=4"], "no whole number of groups"),
+        (["parent=x", "batch=5", "group=4"], "no whole number of groups"),
         (["parent=x", "weights.charm=1"], "no reward `charm`"),
         (["parent=x", "rollouts=server", "method=rloo"], "needs `method: grpo`"),
         (["parent=x", "rollouts=server", "temperature=0.8"], "needs `temperature: 1`"),
@@ -123,6 +123,7 @@ def config_of(character: Character, base: Base, parent: Path, *overrides: str) -
         "precision=float32",
         "learning_rate=0.02",
         "batch=16",
+        "accumulate=1",
         "group=8",
         "max_tokens=12",
         "kl=0.001",
