@@ -98,6 +98,7 @@ async def opened(browser: Browser, house: House) -> AsyncIterator[Opening]:
     async def open_page(path: str = "", locale: str = "en-GB", **options: object) -> Page:
         options.setdefault("viewport", {"width": 1280, "height": 800})
         context = await browser.new_context(locale=locale, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(60_000)  # milliseconds: a busy machine is slow
         page = await context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: wrong.append(asked.url) if not _ours(asked.url, house.url) else None)

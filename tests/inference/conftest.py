@@ -185,7 +185,7 @@ class Served:
             todo += below
         return found
 
-    def wait_for(self, line: str, count: int = 1, seconds: float = 300) -> None:
+    def wait_for(self, line: str, count: int = 1, seconds: float = 900) -> None:
         """Until `line` was said `count` times."""
         end = time.monotonic() + seconds
         while self.said.count(line) < count:

@@ -56,7 +56,7 @@ async def test_vllm_is_killed(
                     except ProcessLookupError:
                         continue  # it went with the one before
                 await asyncio.to_thread(served.wait_for, "is ready after", number + 2)
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(600):
                 turns = Turns(store, "reader", keep_seconds=99, reply_seconds=99, inbox=1, rate=1)
                 here = Conversation(talk.place, "maeve")
                 while (
