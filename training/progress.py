@@ -9,7 +9,7 @@ from inference.progress import console, say
 from training.errors import TrainingError
 
 LINE_EVERY = 30.0  # seconds between two lines where nobody can see a bar move
-SHOWN = ("loss", "eval_loss", "reward", "kl", "rewards/margins", "eval_ability", "eval_style")
+SHOWN = ("loss", "eval_loss", "reward", "eval_reward", "kl", "rewards/margins", "eval_ability", "eval_style")
 
 
 def watch(trainer: Any, what: str) -> None:

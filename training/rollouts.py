@@ -22,11 +22,11 @@ from inference.base import Base
 from inference.characters import Character
 from inference.client import Endpoint, InferenceClient
 from inference.errors import InferenceError, InferenceRejected
+from inference.settings import InferenceSettings
 from training.errors import TrainingError
 from training.run import adapter_state
 from training.version import write_adapter
 
-DATA = Path("data")  # where a server started on this machine leaves its address
 PATIENCE = 600.0  # seconds for all replies of a step
 # Said, or the base's own `generation_config.json` would change what the adapter finds probable.
 AS_IT_IS = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -74,7 +74,10 @@ class ServerRollouts:
             raise TrainingError(f"rollouts from the model server failed: {error}") from error
 
     async def _draw(self, prompts: Sequence[Chat], folder: Path | None) -> dict[str, list[Any]]:
-        async with InferenceClient(self._endpoint, DATA) as client, asyncio.timeout(PATIENCE):
+        async with (
+            InferenceClient(self._endpoint, InferenceSettings().data) as client,
+            asyncio.timeout(PATIENCE),
+        ):
             if folder is not None:
                 await self._load(client, folder)
             groups = _groups(prompts)
