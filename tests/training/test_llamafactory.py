@@ -65,13 +65,11 @@ class Reader:
 def test_the_template_that_writes_the_same_is_found(
     template: str, name: str, added: str, default: str
 ) -> None:
-    pytest.importorskip("jinja2")
     found = find_format(Reader(template), "a base")
     assert (found.name, found.added, found.default) == (name, added, default)
 
 
 def test_a_template_that_nobody_there_has_is_an_error() -> None:
-    pytest.importorskip("jinja2")
     for template in (THINKING, "{% for m in messages %}{{ m.content }}{% endfor %}"):
         with pytest.raises(
             TrainingError, match="none of LLaMA-Factory's templates known here writes what the"
