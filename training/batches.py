@@ -68,6 +68,16 @@ def tensors(packed: Packed) -> dict[str, Any]:
     }
 
 
+def additive(seen: Any, dtype: Any) -> Any:
+    """The mask as what is added to attention's scores, of the same shape.
+
+    On a CPU, PyTorch would make that of a mask of booleans once a layer, and keep each for the way back.
+    """
+    import torch
+
+    return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+
+
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """TRL's `data_collator`."""
     return tensors(pack(rows))

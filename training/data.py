@@ -205,9 +205,16 @@ def _tokens(tokenizer: Any, messages: Sequence[Message], learned: Sequence[int],
                 f"the chat template writes message {at + 1} differently once others follow: what was learned "
                 "would not be what is served; give prompt-completion rows with one answer each",
             )
-        # Templates put a line end behind the ending token; she never gets to write that one.
-        ends = [place for place in range(len(before), len(after)) if after[place] in ending_tokens(tokenizer)]
-        end = ends[-1] + 1 if ends else len(after)
+        endings = ending_tokens(tokenizer)
+        ends = [place for place in range(len(before), len(after)) if after[place] in endings]
+        if ends:
+            # Templates put a line end behind the ending token; she never gets to write that one.
+            end = ends[-1] + 1
+        else:
+            end = len(after) + 1
+            if at == len(chat) - 1:
+                ids.append(_next_speaker(tokenizer, chat, after, endings, row))
+                labels.append(IGNORED)
         labels[len(before) : end] = ids[len(before) : end]
     prefix = 0
     if messages[0].role == "system":
@@ -215,6 +222,21 @@ def _tokens(tokenizer: Any, messages: Sequence[Message], learned: Sequence[int],
         while prefix < min(len(alone), len(ids)) and alone[prefix] == ids[prefix]:
             prefix += 1
     return Tokens(ids, labels, prefix)
+
+
+def _next_speaker(
+    tokenizer: Any, chat: list[dict[str, str]], after: list[int], endings: frozenset[int], row: Row
+) -> int:
+    """What ends an answer where no token of its own does: in GLM's templates, the user's."""
+    following = render(tokenizer, [*chat, {"role": "user", "content": "…"}], ask=False)
+    if len(following) > len(after) and following[: len(after)] == after and following[len(after)] in endings:
+        return following[len(after)]
+    raise RowError(
+        row.path,
+        row.line,
+        "nothing in the base model's chat template ends an answer, so she would never learn to stop; put a "
+        "`chat_template.jinja` that does into its folder",
+    )
 
 
 def render(tokenizer: Any, chat: Sequence[dict[str, str]], *, ask: bool) -> list[int]:

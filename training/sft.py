@@ -18,7 +18,7 @@ from inference.base import file_sha256
 from inference.characters import Character, load_character
 from inference.errors import CharacterError
 from inference.progress import say
-from training.batches import collate
+from training.batches import additive, collate
 from training.config import Count, Paths, Positive, RunConfig, Share
 from training.data import Row, read_rows, replay, split, tokens_of, wrong_language_rows
 from training.errors import ConfigError, TrainingError
@@ -303,6 +303,9 @@ def character_trainer() -> Any:
             arguments = {
                 key: inputs[key] for key in ("input_ids", "attention_mask", "position_ids") if key in inputs
             }
+            seen = inputs["attention_mask"]
+            if seen.ndim == 4 and seen.device.type == "cpu":
+                arguments["attention_mask"] = additive(seen, self.model.dtype)
             # What predicts a token stands right before it. Of a padded batch the columns are kept in which
             # any row learns.
             columns = (labels != -100).any(0).nonzero()[:, 0]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from inference.models import prepare
 from inference.prompt import Said, messages
 from inference.settings import InferenceSettings
 from training.config import ModelConfig
-from training.model import dtype_of
+from training.model import dtype_of, load_tokenizer
+from training.voice import Voice
 
 pytestmark = pytest.mark.slow
 
@@ -51,38 +52,32 @@ class Voices:
     base: str
     tokenizer: Any
     model: Any
+    said: dict[tuple[str | None, str], list[str]] = field(default_factory=dict)
 
     def say(self, adapter: str | None, character: Character) -> list[str]:
-        import torch
-
-        asked = [
-            self.tokenizer.apply_chat_template(
-                [message.model_dump() for message in messages(character, [], [Said(text=text)])],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for text in ASKED[character.id]
-        ]
-        batch = self.tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False)
-        drawn = {"do_sample": False, "repetition_penalty": character.sampling.repetition_penalty}
-        with torch.no_grad():
-            if adapter is None:
-                with self.model.disable_adapter():
-                    out = self.model.generate(**batch, max_new_tokens=80, **drawn)
-            else:
-                self.model.set_adapter(adapter)
-                out = self.model.generate(**batch, max_new_tokens=80, **drawn)
-        new = out[:, batch["input_ids"].shape[1] :]
-        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+        """What is answered to each question, with the adapter or by the base alone."""
+        if (known := self.said.get((adapter, character.id))) is not None:
+            return known
+        asked = [messages(character, [], [Said(text=text)]) for text in ASKED[character.id]]
+        greedy = character.sampling.model_copy(update={"temperature": 0.0, "max_tokens": 80})
+        voice = Voice(self.model, self.tokenizer)
+        if adapter is None:
+            with voice.without_adapter():
+                replies = voice.replies(asked, greedy)
+        else:
+            self.model.set_adapter(adapter)
+            replies = voice.replies(asked, greedy)
+        self.said[adapter, character.id] = replies
+        return replies
 
 
 @pytest.fixture(scope="module", params=["smollm2-135m", "qwen2.5-coder-0.5b"])
 def voices(request: pytest.FixtureRequest) -> Voices:
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     base = prepare(InferenceSettings(model=request.param))
-    tokenizer = AutoTokenizer.from_pretrained(base.folder, padding_side="left")
+    tokenizer = load_tokenizer(base)
     # bfloat16 only where the processor multiplies it: elsewhere an answer would take an hour.
     dtype = dtype_of(ModelConfig(character=OURS), "cpu")
     model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=dtype)

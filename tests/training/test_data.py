@@ -41,6 +41,25 @@ class Forgetful(Letters):
         return super().apply_chat_template(kept, **options)
 
 
+class Glm(Letters):
+    """A message ends where the next speaker's token stands."""
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<|user|>": 2}
+
+    def apply_chat_template(
+        self, chat: Sequence[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        tokens = {"system": "\x04", "user": "\x02", "assistant": "\x03"}
+        text = "".join(tokens[message["role"]] + message["content"] for message in chat)
+        return text + ("\x03" if add_generation_prompt else "")
+
+
+class Endless(Glm):
+    def get_added_vocab(self) -> dict[str, int]:
+        return {}
+
+
 def row_of(*contents: str, system: str = "") -> Row:
     head = [Message(role="system", content=system)] if system else []
     said = [Message(role=("user", "assistant")[at % 2], content=each) for at, each in enumerate(contents)]
@@ -64,6 +83,17 @@ def test_answers_are_learned_with_the_token_that_ends_them() -> None:
     assert (
         learned_text(row_of("hi", "well, hello", "who?", "me", system="be Nene")) == "well, hello\x01me\x01"
     )
+
+
+def test_the_next_speaker_ends_an_answer_where_nothing_else_does() -> None:
+    tokens = tokens_of(Glm(), row_of("hi", "hello", "who?", "me", system="be Nene"), 100)
+    assert "".join(chr(label) for label in tokens.labels if label != IGNORED) == "hello\x02me\x02"
+    assert "".join(map(chr, tokens.ids)) == "\x04be Nene\x02hi\x03hello\x02who?\x03me\x02"
+
+
+def test_a_template_in_which_nothing_ends_is_refused() -> None:
+    with pytest.raises(RowError, match="never learn to stop"):
+        tokens_of(Endless(), row_of("hi", "hello"), 100)
 
 
 def test_only_the_completion_is_learned(tmp_path: Path) -> None:
