@@ -90,7 +90,7 @@ async def final(tab: Tab) -> dict[str, object]:
 
 
 async def until_votes(world: World, count: int) -> list[Voted]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(votes := await world.votes()) != count:
             await asyncio.sleep(0.2)
     return votes

@@ -79,7 +79,7 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
                     await discord.wait(lambda: discord.gateway.connected, 10, "the bot")
                     assert not gateway.accounts(), "the line was up too long already"
                     await discord.dm(alice, greeted)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while not gateway.accounts():  # it has no event
                         await asyncio.sleep(0.01)
                 yield World(discord, room, alice, bob, chat, gateway)
@@ -92,7 +92,7 @@ def running(settings: BotSettings, discord: FakeDiscord) -> Running:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await true():  # what is waited for is not announced
             await asyncio.sleep(0.01)
 

@@ -61,7 +61,7 @@ def running(settings: BotSettings) -> Running:
 
 
 async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await true():  # what is waited for is not announced
             await asyncio.sleep(0.01)
 

@@ -373,7 +373,7 @@ async def test_a_taken_port_is_one_line_that_names_the_setting(serving: Serving)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ExceptionGroup) as failed:
-            async with asyncio.timeout(10), serving(port=port):
+            async with asyncio.timeout(60), serving(port=port):
                 pass
     found = failed.value.exceptions[0]
     assert isinstance(found, ConfigurationError)

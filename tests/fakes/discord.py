@@ -205,7 +205,7 @@ class FakeDiscord:
         self._change.set()
         self._change = asyncio.Event()
 
-    async def wait(self, condition: Callable[[], Any], timeout: float = 5, what: str = "it") -> Any:  # noqa: ASYNC109
+    async def wait(self, condition: Callable[[], Any], timeout: float = 60, what: str = "it") -> Any:  # noqa: ASYNC109
         """The first true value of `condition`."""
         try:
             async with asyncio.timeout(timeout):

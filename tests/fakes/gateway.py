@@ -72,7 +72,7 @@ class PaperGateway:
         """The finished replies (and late notices), in the order in which they were finished."""
         return [part.text for part in self.parts if part.final]
 
-    async def wait(self, count: int, seconds: float = 10) -> list[str]:
+    async def wait(self, count: int, seconds: float = 60) -> list[str]:
         """Until so many replies are there."""
         async with asyncio.timeout(seconds):
             while len(self.replies) < count:

@@ -79,7 +79,7 @@ class FakeOneBot:
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def connect(self, patience: float = 10) -> None:
+    async def connect(self, patience: float = 60) -> None:
         """Try again, as real ones do, while the bot does not listen yet; a refusal is raised."""
         headers = {"X-Self-ID": str(self.account)}
         if self.role is not None:
@@ -93,7 +93,7 @@ class FakeOneBot:
                         self.url,
                         additional_headers=headers | self.headers,
                         user_agent_header="OneBot/11",
-                        open_timeout=5,
+                        open_timeout=60,
                         close_timeout=1,
                     )
                     break
@@ -205,7 +205,7 @@ class FakeOneBot:
                 del notice[key]
         await self.push(notice)
 
-    async def wait_reply(self, which: int | Callable[[Sent], bool] = 1, patience: float = 10) -> Sent:
+    async def wait_reply(self, which: int | Callable[[Sent], bool] = 1, patience: float = 60) -> Sent:
         """The n-th message shown, or the first that fits."""
         async with asyncio.timeout(patience):
             while True:
@@ -217,7 +217,7 @@ class FakeOneBot:
                     return found
                 await self._changed.wait()
 
-    async def wait_call(self, action: str, count: int = 1, patience: float = 10) -> dict[str, Any]:
+    async def wait_call(self, action: str, count: int = 1, patience: float = 60) -> dict[str, Any]:
         """The parameters of the count-th call of an action."""
         async with asyncio.timeout(patience):
             while True:

@@ -37,7 +37,7 @@ class Tab:
         return await self.next("history")
 
     async def next(self, kind: str, that: Callable[[Frame], object] = bool) -> Frame:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for number, frame in enumerate(self.frames):
                     if number not in self._taken and frame["type"] == kind and that(frame):
@@ -50,7 +50,7 @@ class Tab:
 
     async def closed(self) -> int | None:
         """Read to the end; the code it was closed with."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             try:
                 while True:
                     self.frames.append(json.loads(await self.socket.recv()))

@@ -61,7 +61,7 @@ class Running:
         self.client = InferenceClient(Endpoint(), server.settings.data)
 
     async def until(self, true: Callable[[], Any]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not true():
                 assert not self.task.done() or true(), self.said
                 await asyncio.sleep(0.02)
@@ -101,7 +101,7 @@ def start(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> C
                 yield running
         finally:
             server._stop.set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await asyncio.gather(running.task, return_exceptions=True)
 
     return running
