@@ -288,13 +288,18 @@ class InferenceClient:
         """The JSON of a short answer. Raises our two errors."""
         try:
             async with asyncio.timeout(_SHORT_SECONDS):
-                response = await self.post(path, body, root=root)
-                try:
-                    return orjson.loads(await response.aread())
-                finally:
-                    await response.aclose()
+                return await self.answer(path, body, root=root)
         except (TimeoutError, httpx2.HTTPError, orjson.JSONDecodeError) as error:
             raise InferenceUnavailable(f"the server did not answer `{path}` properly: {error!r}") from error
+
+    async def answer(self, path: str, body: dict[str, Any] | None, *, root: bool = False) -> Any:
+        """The JSON of an answer that comes in one piece, however long it takes. Raises our two errors, and
+        those of httpx and orjson for an answer that breaks off."""
+        response = await self.post(path, body, root=root)
+        try:
+            return orjson.loads(await response.aread())
+        finally:
+            await response.aclose()
 
     async def post(self, path: str, body: dict[str, Any] | None, *, root: bool = False) -> httpx2.Response:
         """The open response to a POST (a GET without `body`). The caller closes it. Raises our two errors."""

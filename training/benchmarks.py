@@ -55,6 +55,7 @@ from inference.prompt import Exchange, Said, messages
 from training.config import Count, ModelConfig, Names
 from training.data import render
 from training.errors import ConfigError, TrainingError
+from training.files import write_whole
 from training.metrics import Figure, mean, rouge_l, words
 from training.model import check_parent, clear_errors, find_base, load_model, load_tokenizer
 from training.version import served_as
@@ -479,10 +480,8 @@ def split_words(text: str) -> list[str]:
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise TrainingError(f"`{path}` cannot be written: {error.strerror}") from error
 

@@ -7,7 +7,6 @@ Three shapes are read from JSON lines, all of them written elsewhere in this pro
 - `{"prompt": […], "completion": […]}`: TRL's prompt-completion row; only the completion is learned.
 """
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from dataset_builder.checks import wrong_language
 from dataset_builder.schema import LanguageModelingRow, Message, PromptCompletionRow
 from inference.characters import Character
 from inference.prompt import exchange, training_row
 from training.errors import RowError, TrainingError
+from training.files import json_rows, naming_row
 
 IGNORED = -100  # the label of a token that is not learned: torch.nn.CrossEntropyLoss's ignore_index
-ROW_LIMIT = 4 * 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,47 +59,31 @@ def read_rows(path: Path, character: Character | None = None) -> Iterator[Row]:
 
     Raises `RowError` for the first wrong row, `TrainingError` if the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.isspace():
-                    continue
-                if len(line) > ROW_LIMIT:
-                    raise RowError(path, number, f"more than {ROW_LIMIT:,} bytes are no row")
-                yield _row(path, number, line, character)
-    except OSError as error:
-        raise TrainingError(f"`{path}` cannot be read: {error.strerror}") from error
+    for number, raw in json_rows(path):
+        with naming_row(path, number):
+            messages, learned = _conversation(raw, character)
+        yield Row(messages, learned, path, number)
 
 
-def _row(path: Path, number: int, line: bytes, character: Character | None) -> Row:
-    try:
-        raw: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RowError(path, number, f"it is no JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise RowError(path, number, "it is no JSON object")
-    try:
-        if "turns" in raw:
-            messages, learned = _turns(raw["turns"], character)
-        elif "messages" in raw:
-            messages = LanguageModelingRow.model_validate({"messages": raw["messages"]}).messages
-            learned = tuple(at for at, message in enumerate(messages) if message.role == "assistant")
-        elif "prompt" in raw:
-            row = PromptCompletionRow.model_validate({key: raw.get(key) for key in ("prompt", "completion")})
-            messages = row.prompt + row.completion
-            learned = tuple(
-                at for at, each in enumerate(messages) if at >= len(row.prompt) and each.role == "assistant"
-            )
-        else:
-            raise ValueError("it has neither `turns`, `messages` nor `prompt`")
-        check_turns(messages, learned)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RowError(path, number, f"`{place}`: {first['msg']}") from error
-    except ValueError as error:
-        raise RowError(path, number, str(error)) from error
-    return Row(messages, learned, path, number)
+def _conversation(
+    raw: dict[str, Any], character: Character | None
+) -> tuple[tuple[Message, ...], tuple[int, ...]]:
+    """The messages of a row, and the places of those that are learned."""
+    if "turns" in raw:
+        messages, learned = _turns(raw["turns"], character)
+    elif "messages" in raw:
+        messages = LanguageModelingRow.model_validate({"messages": raw["messages"]}).messages
+        learned = tuple(at for at, message in enumerate(messages) if message.role == "assistant")
+    elif "prompt" in raw:
+        row = PromptCompletionRow.model_validate({key: raw.get(key) for key in ("prompt", "completion")})
+        messages = row.prompt + row.completion
+        learned = tuple(
+            at for at, each in enumerate(messages) if at >= len(row.prompt) and each.role == "assistant"
+        )
+    else:
+        raise ValueError("it has neither `turns`, `messages` nor `prompt`")
+    check_turns(messages, learned)
+    return messages, learned
 
 
 def _turns(turns: Any, character: Character | None) -> tuple[tuple[Message, ...], tuple[int, ...]]:

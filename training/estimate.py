@@ -24,8 +24,8 @@ from inference.settings import InferenceSettings
 from training.config import RunConfig
 from training.data import Row, tokens_of
 from training.errors import RowError
-from training.model import device_of, dtype_of
-from training.sft import SftConfig, find_character, rows_of
+from training.model import device_of, dtype_of, find_character
+from training.sft import SftConfig, rows_of
 from training.shape import Shape, base_config, shape_of
 
 GIB = 2**30

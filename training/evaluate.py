@@ -4,7 +4,6 @@ The base says the same for every version; its answers are kept, and a sweep pays
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -23,6 +22,7 @@ from training.data import Row, read_rows, split
 from training.errors import TrainingError
 from training.evaluation import Evaluation, Judgement, System
 from training.exam import ADAPTER, BARE, BASE, CARD, PARTS, Answers, Examiner, Settings, spread, write_exam
+from training.files import write_whole
 from training.model import check_parent, find_base, load_model, load_tokenizer
 from training.version import Manifest, read_manifest, served_as
 from training.voice import Voice
@@ -110,14 +110,14 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     evaluation = evaluation.model_copy(update={"settings": evaluation.settings | {"notes": notes}})
     write_evaluation(evaluation, config.out or config.version / EVALUATION)
     if config.replies:
-        _write(config.replies, "".join(sample.model_dump_json() + "\n" for sample in evaluation.samples))
+        write_whole(config.replies, "".join(sample.model_dump_json() + "\n" for sample in evaluation.samples))
     return evaluation
 
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
     """Whole or not at all, with ten of the samples; six digits are more than any figure means."""
     shown = evaluation.model_copy(update={"samples": tuple(spread(evaluation.samples, SAMPLES))})
-    _write(path, json.dumps(_rounded(shown), ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, json.dumps(_rounded(shown), ensure_ascii=False, indent=1) + "\n")
 
 
 def _rounded(value: Any) -> Any:
@@ -259,7 +259,7 @@ def _of_base(examiner: Examiner, base: Base, cache: Path | None) -> OfBase:
         )
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, found.model_dump_json())
+        write_whole(path, found.model_dump_json())
     return found
 
 
@@ -274,13 +274,3 @@ def _key(examiner: Examiner, base: Base) -> str:
         *(sha256(path.read_bytes()).hexdigest() for path in (*code, *sorted(PROBES.iterdir()))),
     )
     return sha256("\n".join(told).encode()).hexdigest()[:24]
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

@@ -32,6 +32,7 @@ from inference.progress import progress
 from inference.prompt import clean, system_text
 from training.config import Count, Names, Section
 from training.errors import ConfigError, RowError, TrainingError
+from training.files import write_whole
 
 PROMPT = "judge-1"  # changes with every word below: verdicts by another prompt are not used
 GROUP = "judge"
@@ -427,10 +428,8 @@ def _add(config: JudgeConfig, metrics: Sequence[dict[str, Any]], language: str) 
     evaluation["metrics"] += metrics
     about = {"model": config.model, "prompt": PROMPT, "language": language}
     evaluation["settings"] = {**evaluation.get("settings", {}), GROUP: about}
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(evaluation, ensure_ascii=False, indent=2) + "\n")
     except OSError as error:
         raise TrainingError(f"`{path}` cannot be written: {error.strerror}") from error
 

@@ -26,8 +26,8 @@ from inference.packaged import PACKAGED
 from inference.settings import InferenceSettings
 from training.data import Row, tokens_of
 from training.errors import ConfigError, RowError, TrainingError
-from training.model import find_base
-from training.sft import SftConfig, find_character, rows_of
+from training.model import find_base, find_character
+from training.sft import SftConfig, rows_of
 
 DEFAULT = Path("data/llamafactory")
 TAGS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from inference.adapters import CONFIG, WEIGHTS
 from inference.base import Base
-from inference.errors import AdapterError, ModelError
+from inference.characters import Character, load_character
+from inference.errors import AdapterError, CharacterError, ModelError
 from inference.models import prepare
 from inference.settings import InferenceSettings, WrongSetting
 from inference.tensors import read_header
@@ -26,6 +27,14 @@ def find_base(config: ModelConfig) -> Base:
         raise ConfigError(str(error).replace("CHATNVL_MODEL", "base")) from error
     except ModelError as error:
         raise TrainingError(str(error)) from error
+
+
+def find_character(folder: Path) -> Character:
+    """Raises `ConfigError`."""
+    try:
+        return load_character(folder)
+    except CharacterError as error:
+        raise ConfigError(str(error)) from error
 
 
 def load_tokenizer(base: Base) -> Any:

@@ -8,7 +8,6 @@ Read from JSON lines, with TRL's column names:
 - `{"prompt": […], "reply": "…", "vote": "up"}`: the same as a thumb.
 """
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from dataset_builder.schema import Message
 from inference.characters import Character
 from inference.prompt import system_text
-from training.data import IGNORED, ROW_LIMIT, Row, check_turns, render, tokens_of
-from training.errors import RowError, TrainingError
+from training.data import IGNORED, Row, check_turns, render, tokens_of
+from training.errors import RowError
+from training.files import json_rows, naming_row
 
 GIVEN, VOTE = "given", "vote"  # kinds of pairs that nobody made
 
@@ -104,33 +104,13 @@ def read_feedback(path: Path, character: Character | None = None) -> Iterator[Pr
 
     Raises `RowError` for the first wrong row, `TrainingError` if the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.isspace():
-                    continue
-                if len(line) > ROW_LIMIT:
-                    raise RowError(path, number, f"more than {ROW_LIMIT:,} bytes are no row")
-                try:
-                    found = _feedback(line, character)
-                except ValidationError as error:
-                    first = error.errors()[0]
-                    place = ".".join(str(part) for part in first["loc"])
-                    raise RowError(path, number, f"`{place}`: {first['msg']}") from error
-                except (ValueError, RecursionError) as error:
-                    raise RowError(path, number, str(error)) from error
-                yield replace(found, path=path, line=number)
-    except OSError as error:
-        raise TrainingError(f"`{path}` cannot be read: {error.strerror}") from error
+    for number, raw in json_rows(path):
+        with naming_row(path, number):
+            found = _feedback(raw, character)
+        yield replace(found, path=path, line=number)
 
 
-def _feedback(line: bytes, character: Character | None) -> Preference | Judged:
-    try:
-        raw: Any = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"it is no JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise ValueError("it is no JSON object")
+def _feedback(raw: dict[str, Any], character: Character | None) -> Preference | Judged:
     if "chosen" in raw or "rejected" in raw:
         pair = _Pair.model_validate(raw)
         prompt = _prompt(pair.prompt, character)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import orjson
 from pydantic import BaseModel, ConfigDict
 
 from dataset_builder.schema import Message
@@ -30,8 +29,7 @@ from inference.settings import InferenceSettings
 from training.config import Count, ModelConfig, Positive
 from training.data import read_rows, render
 from training.errors import TrainingError
-from training.model import check_parent, clear_errors, find_base, load_model, load_tokenizer
-from training.sft import find_character
+from training.model import check_parent, clear_errors, find_base, find_character, load_model, load_tokenizer
 from training.version import served_as
 
 RESULT = "parity.json"
@@ -166,11 +164,7 @@ async def _answer(client: InferenceClient, name: str, chat: Sequence[Message]) -
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,
     }
-    response = await client.post("/chat/completions", body)
-    try:
-        answer = orjson.loads(await response.aread())
-    finally:
-        await response.aclose()
+    answer = await client.answer("/chat/completions", body)
     try:
         top = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         likely = {int(each["token"].removeprefix("token_id:")): each["logprob"] for each in top}

@@ -30,15 +30,15 @@ from training.model import (
     device_of,
     dtype_of,
     find_base,
+    find_character,
     load_model,
     load_tokenizer,
 )
 from training.pairs import Judged, Preference, by_weight, fitted, messages_of, pairs_of_votes, votes_of_pairs
 from training.prefix import share_prefix
 from training.progress import watch
-from training.run import Run, adapter_state, arguments
-from training.sft import data_file, find_character
-from training.version import version_folder, write_version
+from training.run import Run, adapter_state, arguments, stop_early
+from training.version import data_file, version_folder, write_version
 
 FEWEST = 8  # rows to learn, and held-out pairs in each half
 
@@ -87,7 +87,7 @@ def preference(config: PreferenceConfig) -> Path:
             train_dataset=_dataset(tokenizer, learned, config.max_length),
             eval_dataset=_dataset(tokenizer, choosing, config.max_length),
             processing_class=tokenizer,
-            callbacks=[_stop_early(config.patience)],
+            callbacks=[stop_early(config.patience)],
         )
         share_prefix(trainer.model)
         watch(trainer, f"{config.method.upper()} of {character.id} on {base.id}")
@@ -208,12 +208,6 @@ def _arguments(
         desirable_weight=max(1.0, bad / max(1, good)),
         undesirable_weight=max(1.0, good / max(1, bad)),
     )
-
-
-def _stop_early(patience: int) -> Any:
-    from transformers import EarlyStoppingCallback
-
-    return EarlyStoppingCallback(early_stopping_patience=patience)
 
 
 def _trainer(method: str) -> Any:

@@ -41,6 +41,7 @@ from training.model import (
     device_of,
     dtype_of,
     find_base,
+    find_character,
     load_model,
     load_tokenizer,
     peft_config,
@@ -49,9 +50,8 @@ from training.model import (
 from training.pairs import Conversation, Preference, by_weight, ids_of, pairs_of_votes, recent
 from training.prefix import share_prefix
 from training.progress import watch
-from training.run import Run, adapter_state, arguments
-from training.sft import data_file, find_character
-from training.version import HISTORY, DataFile, manifest_of, write_adapter
+from training.run import Run, adapter_state, arguments, stop_early
+from training.version import HISTORY, DataFile, data_file, manifest_of, write_adapter
 
 REPORT = "reward.json"
 REWARD = re.compile(r"r[1-9][0-9]{0,5}")
@@ -130,7 +130,7 @@ def reward(config: RewardConfig) -> Path:
             train_dataset=_dataset(tokenizer, learned, config),
             eval_dataset=_dataset(tokenizer, choosing, config),
             processing_class=tokenizer,
-            callbacks=[_stop_early(config.patience)],
+            callbacks=[stop_early(config.patience)],
         )
         share_prefix(trainer.model)
         watch(trainer, f"reward model of {character.id} on {base.id}")
@@ -332,12 +332,6 @@ def _arguments(config: RewardConfig, run: Run, device: str, dtype: Any) -> Any:
         metric_for_best_model="eval_loss",
         greater_is_better=False,
     )
-
-
-def _stop_early(patience: int) -> Any:
-    from transformers import EarlyStoppingCallback
-
-    return EarlyStoppingCallback(early_stopping_patience=patience)
 
 
 def _trainer() -> Any:

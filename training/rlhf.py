@@ -37,6 +37,7 @@ from training.model import (
     device_of,
     dtype_of,
     find_base,
+    find_character,
     load_model,
     load_tokenizer,
 )
@@ -48,8 +49,7 @@ from training.reward import REWARD, RewardModel
 from training.reward_rules import MODEL, WEIGHTS, Worth
 from training.rollouts import ServerRollouts
 from training.run import Run, adapter_state, arguments
-from training.sft import data_file, find_character
-from training.version import version_folder, write_version
+from training.version import data_file, version_folder, write_version
 
 PROBES = Path(__file__).parent / "probes"
 FAR = 0.5  # nats a token between drawing and learning from which a bad reply teaches nothing any more

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import orjson
 
 from inference.base import Base
 from inference.characters import Character
@@ -109,11 +108,7 @@ class ServerRollouts:
             "return_token_ids": True,
             **self._ask,
         }
-        response = await client.post("/chat/completions", body)
-        try:
-            answer = orjson.loads(await response.aread())
-        finally:
-            await response.aclose()
+        answer = await client.answer("/chat/completions", body)
         if not answer.get("prompt_token_ids") or any(not each.get("token_ids") for each in answer["choices"]):
             raise TrainingError(
                 "the model server tells no token ids; rollouts need vLLM, by `python -m inference serve`"

@@ -20,6 +20,7 @@ from inference.base import Base
 from inference.characters import Character
 from training.config import RunConfig
 from training.errors import TrainingError
+from training.files import held, write_whole
 from training.version import DataFile
 
 DEFAULT = Path("data/training")
@@ -55,24 +56,13 @@ class Run:
         Raises `TrainingError` where another process holds it, or it has an unfinished run of other settings.
         """
         from accelerate import PartialState
-        from filelock import FileLock, Timeout
 
         if not PartialState().is_main_process:
             yield
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingError(
-                f"another process trains in `{self.folder}`; name a second run by `run`"
-            ) from error
-        try:
+        with held(self.folder, f"another process trains in `{self.folder}`; name a second run by `run`"):
             self._begin()
             yield
-        finally:
-            lock.release()
 
     def _begin(self) -> None:
         before = self._read()
@@ -113,9 +103,7 @@ class Run:
         return found if isinstance(found, dict) else None
 
     def _write(self, content: Mapping[str, Any]) -> None:
-        staged = self.folder / "run.json.unfinished"
-        staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        staged.replace(self.folder / "run.json")
+        write_whole(self.folder / "run.json", json.dumps(content, indent=2) + "\n")
 
 
 def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -167,6 +155,13 @@ def arguments(config: RunConfig, run: Run, device: str, dtype: Any) -> dict[str,
         "remove_unused_columns": False,
         "dataloader_pin_memory": device == "cuda",
     }
+
+
+def stop_early(patience: int) -> Any:
+    """A callback that ends a run when so many looks brought nothing better."""
+    from transformers import EarlyStoppingCallback
+
+    return EarlyStoppingCallback(early_stopping_patience=patience)
 
 
 def adapter_state(trainer: Any) -> dict[str, Any]:

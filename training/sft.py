@@ -14,9 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from inference.base import file_sha256
-from inference.characters import Character, load_character
-from inference.errors import CharacterError
+from inference.characters import Character
 from inference.progress import say
 from training.batches import additive, collate
 from training.config import Count, Paths, Positive, RunConfig, Share
@@ -28,12 +26,13 @@ from training.model import (
     device_of,
     dtype_of,
     find_base,
+    find_character,
     load_model,
     load_tokenizer,
 )
 from training.progress import watch
-from training.run import Run, adapter_state, arguments
-from training.version import DataFile, version_folder, write_version
+from training.run import Run, adapter_state, arguments, stop_early
+from training.version import DataFile, data_file, version_folder, write_version
 
 PROBES = Path(__file__).parent / "probes"
 KEPT = ("eval_loss", "eval_ability", "eval_style")  # of the best look, in the manifest
@@ -93,7 +92,7 @@ def sft(config: SftConfig) -> Path:
             eval_dataset=unseen,
             processing_class=tokenizer,
             data_collator=collate if layout == "shared" else None,
-            callbacks=[_stop_early(config.patience)],
+            callbacks=[stop_early(config.patience)],
         )
         watch(trainer, f"{character.id} on {base.id}")
         if config.probe:
@@ -128,14 +127,6 @@ def sft(config: SftConfig) -> Path:
             loss, step = figures["eval_loss"], figures["best_step"]
             say(f"{out}: held-out loss {loss:.3f} at step {step:.0f}")
     return out
-
-
-def find_character(folder: Path) -> Character:
-    """Raises `ConfigError`."""
-    try:
-        return load_character(folder)
-    except CharacterError as error:
-        raise ConfigError(str(error)) from error
 
 
 def rows_of(config: SftConfig, character: Character) -> tuple[list[Row], list[Row], list[DataFile]]:
@@ -176,13 +167,6 @@ def _own_language(rows: list[Row], config: SftConfig, character: Character) -> l
         say(f"{len(foreign)} rows in another language are left out")
     wrong = {id(row) for row, _ in foreign}
     return [row for row in rows if id(row) not in wrong]
-
-
-def data_file(path: Path) -> DataFile:
-    """What the manifest tells of a file of rows."""
-    with path.open("rb") as file:
-        count = sum(1 for line in file if not line.isspace())
-    return DataFile(path=path.as_posix(), sha256=file_sha256(path), rows=count)
 
 
 def dataset(tokenizer: Any, rows: Sequence[Row], max_length: int) -> Any:
@@ -227,12 +211,6 @@ def _arguments(config: SftConfig, run: Run, device: str, dtype: Any, layout: str
         metric_for_best_model="eval_kept_loss",
         greater_is_better=False,
     )
-
-
-def _stop_early(patience: int) -> Any:
-    from transformers import EarlyStoppingCallback
-
-    return EarlyStoppingCallback(early_stopping_patience=patience)
 
 
 def _best(history: Sequence[Mapping[str, Any]], step: int | None) -> dict[str, float]:

@@ -44,11 +44,12 @@ from training.errors import ConfigError, RowError, TrainingError
 from training.evaluate import EVALUATION, EvaluateConfig, evaluate, write_evaluation
 from training.evaluation import ABILITY_LOSS, Evaluation
 from training.exam import ADAPTER, BARE
+from training.files import held, write_whole
 from training.findings import Version, read_version
-from training.model import find_base
+from training.model import find_base, find_character
 from training.report import ReportConfig, report
 from training.run import DEFAULT
-from training.sft import SftConfig, find_character, rows_of, sft
+from training.sft import SftConfig, rows_of, sft
 from training.shape import shape_of
 from training.trials import Settings, Trial, choose, explain, outcome, search, table, text_of, told
 from training.version import read_manifest, served_as, version_folder
@@ -209,20 +210,9 @@ class Sweep:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Holds the folder. Raises `TrainingError` where another process has it."""
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingError(
-                f"another process tries settings in `{self.folder}`; name a second one by `run`"
-            ) from error
-        try:
+        taken = f"another process tries settings in `{self.folder}`; name a second one by `run`"
+        with held(self.folder, taken):
             yield
-        finally:
-            lock.release()
 
     def check(self) -> None:
         """All that can be known to be wrong before hours are spent. Raises `TrainingError`."""
@@ -371,10 +361,8 @@ class Sweep:
             "version": version and version.as_posix(),
             "report": page and page.as_posix(),
         }
-        staged = self.folder / "tune.json.unfinished"
         text = json.dumps(written, ensure_ascii=False, indent=2, default=str)
-        staged.write_text(text + "\n", encoding="utf-8")
-        staged.replace(self.folder / "tune.json")
+        write_whole(self.folder / "tune.json", text + "\n")
 
 
 def _versions(folder: Path) -> list[Path]:

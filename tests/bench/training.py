@@ -25,10 +25,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from training.model import add_adapter, device_of, dtype_of, find_base, load_model, load_tokenizer
+from training.model import (
+    add_adapter,
+    device_of,
+    dtype_of,
+    find_base,
+    find_character,
+    load_model,
+    load_tokenizer,
+)
 from training.progress import watch
 from training.run import arguments
-from training.sft import SftConfig, character_trainer, dataset, find_character, rows_of
+from training.sft import SftConfig, character_trainer, dataset, rows_of
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"trl": "TRL, padded", "padded": "ours, padded", "shared": "ours, shared"}
