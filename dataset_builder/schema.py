@@ -6,9 +6,9 @@ types for training and their column names are TRL's (https://huggingface.co/docs
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Kind = Literal["speech", "thought", "narration", "choice", "title"]
 
@@ -158,3 +158,170 @@ class PromptCompletionRow(BaseModel):
 
     prompt: tuple[Message, ...]
     completion: tuple[Message, ...]
+
+
+# --- feedback: what people were shown and what they thought of it
+#
+# `bot` appends these to `data/feedback/*.jsonl`, one JSON object a line, in the order in which they happened;
+# everybody else reads them. People and places are keyed hashes: who they are is known to the bot alone. Words
+# stand in an event only where everybody whose words they are had consented at that moment.
+
+Thumb = Literal["up", "down"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str  # of the event: no two lines of the files have the same
+    time: float  # unix seconds
+    place: str  # `p…`: a private chat, a group, a page's visitor
+    character: str  # her id; "" where it is about all of them
+
+
+class SaidRow(BaseModel):
+    """One message of a person, as the prompt shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    name: str = ""  # set in groups
+    quoted: str = ""
+
+
+class CandidateRow(BaseModel):
+    """A reply that was drawn to the same prompt and not shown at first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    reward: float | None = None
+
+
+class Grant(BaseModel):
+    """Discord's written permission to train on message content (developer policy, rule 21)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    date: str
+    scope: str
+
+
+class ReplyEvent(_Event):
+    """A reply was committed, and is about to be shown."""
+
+    kind: Literal["reply"] = "reply"
+    reply: str
+    turn: str  # all answers to the same message have the same
+    swipe: int = 0  # which of them it is
+    people: tuple[str, ...]  # `u…`: who spoke in the turn
+    platform: str
+    card: str  # sha256 of her card
+    base: str = ""
+    version: str  # as it is served: `maeve.v7`
+    sha256: str = ""  # of the adapter's weights
+    arm: Literal["", "stable", "canary"] = ""  # "": no trial was on
+    probability: float = 1.0  # with which a conversation comes into this arm
+    prompt: str  # sha256 of the messages, see `turns`
+    turns: tuple[str, ...] = ()  # that stand in the prompt before this one, oldest first
+    sampling: dict[str, float] = {}
+    seed: int = 0
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    first_token_ms: float = 0.0
+    total_ms: float = 0.0
+    software: str = ""  # our own version
+    consent: bool = False  # of everybody in `people`; without it the fields below are empty
+    grant: Grant | None = None  # under which Discord's content may be used
+    said: tuple[SaidRow, ...] = ()
+    text: str = ""
+    candidates: tuple[CandidateRow, ...] = ()
+
+
+class VoteEvent(_Event):
+    """A person's vote on a reply is another one now. The votes of a version are the sum of all changes."""
+
+    kind: Literal["vote"] = "vote"
+    reply: str
+    version: str
+    arm: Literal["", "stable", "canary"] = ""
+    person: str
+    old: Thumb | None
+    new: Thumb | None
+    weight: float = 1.0  # 0 to 1, fixed at the person's first vote on the reply
+    reasons: tuple[str, ...] = ()  # why it is less than 1: `bystander`, `newcomer`, `daily-cap`
+
+
+class ChoiceEvent(_Event):
+    """Of the answers to a message, another one is the kept one now."""
+
+    kind: Literal["choice"] = "choice"
+    turn: str
+    reply: str  # that is kept
+    person: str
+    how: Literal["flip", "edit"]  # chosen among the answers; or written by the person herself
+    text: str = ""  # of an edit, with consent
+
+
+class ConsentEvent(_Event):
+    """A person allowed training on what she says at a place from now on, or forbade it, also for before."""
+
+    kind: Literal["consent"] = "consent"
+    person: str
+    on: bool
+    terms: str  # version of the text that she was shown
+
+
+class ForgetEvent(_Event):
+    """What a person said at a place, and what answered her, is to be deleted everywhere."""
+
+    kind: Literal["forget"] = "forget"
+    person: str
+    alone: bool  # a private chat: everything at the place
+
+
+class QuarantineEvent(_Event):
+    """Votes for a character within a span do not count, or count again. `place` is empty."""
+
+    kind: Literal["quarantine"] = "quarantine"
+    since: float
+    until: float
+    reason: str
+    released: bool = False
+
+
+FeedbackEvent = Annotated[
+    ReplyEvent | VoteEvent | ChoiceEvent | ConsentEvent | ForgetEvent | QuarantineEvent,
+    Field(discriminator="kind"),
+]
+FEEDBACK: TypeAdapter[FeedbackEvent] = TypeAdapter(FeedbackEvent)
+
+
+class VersionTally(BaseModel):
+    """What people thought of one version in one arm on one day. Votes that are quarantined are left out of
+    all but `quarantined`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    character: str
+    version: str
+    arm: Literal["", "stable", "canary"] = ""
+    day: str  # UTC, `2026-11-27`
+    shown: int = 0
+    up: int = 0
+    down: int = 0
+    weighted_up: float = 0.0
+    weighted_down: float = 0.0
+    regenerated: int = 0
+    quarantined: int = 0
+
+
+class Tally(BaseModel):
+    """`data/feedback/tally.json`: the sum of the files beside it, kept by the bot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: float
+    versions: tuple[VersionTally, ...] = ()
