@@ -288,6 +288,7 @@ class QuarantineEvent(_Event):
     kind: Literal["quarantine"] = "quarantine"
     since: float
     until: float
+    persons: tuple[str, ...] = ()  # whose votes; empty: everybody's
     reason: str
     released: bool = False
 
