@@ -39,6 +39,8 @@ async def test_vllm_is_killed(
             default_character="maeve",
             redis={"url": redis_url},  # type: ignore[arg-type]
             messages_per_minute=1000,
+            # Twenty starts one behind the other: what people wait for one start is not enough here.
+            patience_seconds=24 * 3600,
         )
         gateway = PaperGateway(stream_every=0.05)
         rng = random.Random(3)
