@@ -1,0 +1,3 @@
+"""People talk with the characters here."""
+
+VERSION = "0.1.0"

@@ -14,7 +14,12 @@ from typing import Protocol, runtime_checkable
 
 from bot.chat import ChatService
 from bot.errors import BotError, ConfigurationError
+from bot.feedback.consent import Consents
+from bot.feedback.events import Events
+from bot.feedback.files import EventFiles
+from bot.feedback.journal import Journal
 from bot.feedback.ledger import Ledger
+from bot.feedback.names import Names
 from bot.feedback.votes import Votes
 from bot.gateway import Gateway
 from bot.memory.places import Places
@@ -63,18 +68,22 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
     by_platform = {gateway.platform: gateway for gateway in gateways}
     async with open_store(settings) as store, InferenceClient(settings.inference, settings.data) as client:
         keep, keep_reply = settings.memory_days * _DAY, settings.reply_days * _DAY
+        owner = f"{os.getpid()}-{secrets.token_hex(6)}"
         turns = Turns(
             store,
-            f"{os.getpid()}-{secrets.token_hex(6)}",
+            owner,
             keep_seconds=keep,
             reply_seconds=keep_reply,
             inbox=_INBOX,
             rate=settings.messages_per_minute,
         )
         places = Places(store, keep_seconds=keep, rate=settings.messages_per_minute)
+        names = await Names.open(store)
+        ledger = Ledger(store, names, grant=settings.feedback.discord_grant)
         worker = Worker(
             turns,
             places,
+            ledger,
             client,
             characters,
             by_platform,
@@ -87,19 +96,38 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
             default,
             places,
             turns,
-            Ledger(store),
-            Votes(store, keep_seconds=keep_reply),
+            ledger,
+            Votes(store, names, keep_seconds=keep_reply, daily=settings.feedback.daily_votes),
+            Consents(store, names, keep_seconds=keep),
             worker,
             by_platform,
             message_limit=settings.message_limit,
             messages_per_minute=settings.messages_per_minute,
+            answers=settings.feedback.answers,
+            memory_days=settings.memory_days,
         )
         sweeping = asyncio.create_task(worker.run())
-        try:
-            yield chat
-        finally:
-            await worker.drain()
-            await sweeping
+        async with _journal(settings, store, owner):
+            try:
+                yield chat
+            finally:
+                await worker.drain()
+                await sweeping
+
+
+@contextlib.asynccontextmanager
+async def _journal(settings: BotSettings, store: Store, owner: str) -> AsyncIterator[None]:
+    if not settings.feedback.journal:
+        yield
+        return
+    journal = Journal(Events(store, owner), EventFiles(settings.data / "feedback"))
+    stop = asyncio.Event()
+    writing = asyncio.create_task(journal.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
 
 
 async def run(

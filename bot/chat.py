@@ -11,6 +11,7 @@ from dataclasses import replace
 from bot import commands
 from bot.commands import Command
 from bot.errors import CharacterNotFound, StorageUnavailable
+from bot.feedback.consent import Consents
 from bot.feedback.ledger import Ledger
 from bot.feedback.votes import Votes
 from bot.gateway import Gateway
@@ -42,11 +43,14 @@ class ChatService:
         turns: Turns,
         ledger: Ledger,
         votes: Votes,
+        consents: Consents,
         worker: Worker,
         gateways: Mapping[str, Gateway],
         *,
         message_limit: int,
         messages_per_minute: int,
+        answers: int,
+        memory_days: int,
     ) -> None:
         self.characters = characters
         self._default = default
@@ -54,10 +58,13 @@ class ChatService:
         self._turns = turns
         self._ledger = ledger
         self._votes = votes
+        self._consents = consents
         self._worker = worker
         self._gateways = gateways
         self._limit = message_limit
         self._rate = messages_per_minute
+        self._answers = answers
+        self._keep_days = memory_days
 
     async def receive(self, message: IncomingMessage) -> str | None:
         """Take a message. A string is a notice for the person; None: taken, seen before, or not for us."""
@@ -77,8 +84,7 @@ class ChatService:
     async def react(self, reaction: Reaction) -> bool:
         """Count a thumb. False: it is on none of our replies, or changes nothing."""
         try:
-            found = await self._ledger.reply_shown(reaction.place, reaction.message)
-            return found is not None and await self._votes.put(reaction, found[1])
+            return await self._votes.put(reaction)
         except StorageUnavailable as error:
             log.error("a vote was lost: %s", error)
             return False
@@ -93,7 +99,8 @@ class ChatService:
             )
             kept = turn.kept
             mine = (await self._votes.of(place, kept.reply)).get(person.id)
-            lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, mine, kept.version))
+            vote = mine.vote if mine else None
+            lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, vote, kept.version))
         return lines
 
     async def current(self, place: Place) -> Character:
@@ -203,8 +210,11 @@ class ChatService:
                 for each in self.characters:
                     gone += await self._turns.forget(Conversation(place, each), message.person)
                 await self._votes.forget(place, message.person)
+                await self._consents.forget(place, message.person)
                 log.info("%d turns were forgotten at a person's wish", gone)
                 return notice("forgotten", language, count=gone)
+            case "consent":
+                return await self._consent(command.argument.lower(), message, language)
             case _:
                 return notice("no-command", language, wanted=clean(command.word))
 
@@ -224,10 +234,23 @@ class ChatService:
         await self._places.choose(message.place, chosen.id)
         return notice("switched", message.language or chosen.notices, name=chosen.name)
 
+    async def _consent(self, answer: str, message: IncomingMessage, language: Language) -> str:
+        on = {
+            **dict.fromkeys(("on", "yes", "同意"), True),
+            **dict.fromkeys(("off", "no", "不同意"), False),
+        }.get(answer)
+        if on is None:
+            given = await self._consents.of(message.place, message.person)
+            return notice("consent?", language, state=notice("yes" if given.on else "no", language))
+        await self._consents.put(message.place, message.person, on)
+        return notice("consent-on" if on else "consent-off", language, days=self._keep_days)
+
     async def _again(self, message: IncomingMessage, character: Character, language: Language) -> str | None:
         turns = await self._turns.turns(Conversation(message.place, character.id))
         if not turns:
             return notice("nothing-again", language)
+        if len(turns[-1].swipes) >= self._answers:
+            return notice("no-more", language, limit=self._answers)
         if message.quotes:
             shown = await self._ledger.reply_shown(message.place, message.quotes)
             if shown is None or not shown[1].startswith(turns[-1].id):

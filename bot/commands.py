@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Name = Literal["help", "character", "reset", "regenerate", "good", "bad", "forget"]
+Name = Literal["help", "character", "reset", "regenerate", "good", "bad", "forget", "consent"]
 
 _NAMES: dict[str, Name] = {
     **dict.fromkeys(("help", "start", "帮助"), "help"),
@@ -13,6 +13,7 @@ _NAMES: dict[str, Name] = {
     **dict.fromkeys(("good", "赞"), "good"),
     **dict.fromkeys(("bad", "踩"), "bad"),
     **dict.fromkeys(("forget", "忘记"), "forget"),
+    **dict.fromkeys(("consent", "授权"), "consent"),
 }
 
 

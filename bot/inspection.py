@@ -10,6 +10,7 @@ from rich.text import Text
 from bot import keys
 from bot.app import find_characters, open_store
 from bot.errors import CharacterNotFound, ConfigurationError
+from bot.feedback.names import Names
 from bot.feedback.votes import Votes
 from bot.memory.store import Store
 from bot.memory.turns import Turns
@@ -29,8 +30,9 @@ async def show_feedback(settings: BotSettings, last: int) -> None:
     up: Counter[str] = Counter()
     down: Counter[str] = Counter()
     async with open_store(settings) as store:
-        async for voted in Votes(store, keep_seconds=settings.reply_days * _DAY).recent(last):
-            likes = sum(vote == "up" for vote in voted.votes.values())
+        votes = Votes(store, await Names.open(store), keep_seconds=_DAY, daily=1)  # only reads
+        async for voted in votes.recent(last):
+            likes = sum(cast.vote == "up" for cast in voted.votes.values())
             dislikes = len(voted.votes) - likes
             version = voted.record["version"]
             up[version] += likes

@@ -11,6 +11,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "/regenerate 让她把上一句重新说一遍\n"
         "/good /bad 喜欢或不喜欢她上一句（也可以点表情）\n"
         "/reset 从头开始聊（她不再记得之前的话）\n"
+        "/consent 要不要让她从你说的话里学习（默认不会）\n"
         "/forget 删除这里关于你的一切\n"
         "她是一个会模仿角色说话的程序，不是真人。",
         "en": "You are talking with {name}: just write.\n"
@@ -18,6 +19,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "/regenerate asks for another answer to the last message\n"
         "/good /bad say whether you like her last reply (a thumb on it does the same)\n"
         "/reset starts afresh (she no longer sees what was said)\n"
+        "/consent says whether she may learn from what you say (she does not unless you allow it)\n"
         "/forget deletes everything about you here\n"
         "She is a program that speaks as a character, not a person.",
     },
@@ -38,6 +40,41 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "If you are sure: /forget yes",
     },
     "forgotten": {"zh": "都忘掉了（删除了 {count} 轮对话）。", "en": "Forgotten ({count} turns deleted)."},
+    "yes": {"zh": "同意", "en": "yes"},
+    "no": {"zh": "不同意", "en": "no"},
+    "consent?": {
+        "zh": "要不要让她从你在这里说的话里学习？现在是：{state}。\n"
+        "同意的话，从现在起，你在这里的话、她的回答和你的评价会被机器人的主人保存，用来训练她的新版本。"
+        "保存的记录里没有你的名字和号码，只有一个代号。不同意也能照常聊天。\n"
+        "已经训练出来的版本没有办法忘掉学过的东西。/forget 会删掉记录，并标出用过它们的版本。\n"
+        "/consent on 同意，/consent off 随时收回",
+        "en": "May she learn from what you say here? Now: {state}.\n"
+        "If you agree, from now on your messages here, her replies and your votes are kept by the bot's "
+        "owner and used to train new versions of her. The records hold a code instead of your name and "
+        "number. Talking with her works the same if you do not agree.\n"
+        "A version that has been trained cannot un-learn. /forget deletes the records and marks the versions "
+        "that used them.\n"
+        "/consent on agrees, /consent off takes it back at any time",
+    },
+    "consent-on": {
+        "zh": "谢谢。从现在起，你在这里的话、她的回答和你的评价会用来训练她的新版本，"
+        "记录里用代号代替你的名字。{days} 天没有说话，这个同意就失效。"
+        "训练出来的版本没有办法忘掉学过的东西。/consent off 随时收回。",
+        "en": "Thank you. From now on your messages here, her replies and your votes are used to train new "
+        "versions of her; the records hold a code instead of your name. After {days} days without a word "
+        "from you this runs out. A version that has been trained cannot un-learn. /consent off takes it back "
+        "at any time.",
+    },
+    "consent-off": {
+        "zh": "好，你在这里说的话不会用来训练，以前同意过的也不再使用。"
+        "已经训练出来的版本没有办法忘掉学过的东西。",
+        "en": "Done: nothing you say here is used for training, nor what you had agreed to before. "
+        "A version that has been trained already cannot un-learn.",
+    },
+    "no-more": {
+        "zh": "这句已经重说过很多次了（最多 {limit} 个回答）。",
+        "en": "She has answered this often enough ({limit} answers at most).",
+    },
     "voted": {"zh": "记下了，谢谢。", "en": "Noted, thank you."},
     "not-voted": {"zh": "这个评价已经记过了。", "en": "That is noted already."},
     "no-reply": {"zh": "没有找到可以评价的回答。", "en": "There is no reply of hers to rate here."},

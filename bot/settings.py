@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dataset_builder.schema import Grant
 from inference.client import Endpoint
 
 
@@ -20,6 +21,19 @@ class RedisSettings(_Group):
     """
     cluster: bool = False
     """The URL is one node of a Redis Cluster."""
+
+
+class FeedbackSettings(_Group):
+    journal: bool = True
+    """Whether this bot writes what happens into `<data>/feedback/`. One bot of several on one Redis does;
+    set it off for those on other machines, so that it is always the same.
+    """
+    daily_votes: Annotated[int, Field(ge=1)] = 30
+    """Votes of one person for one character that count in a day."""
+    answers: Annotated[int, Field(ge=1, le=20)] = 6
+    """Answers to one message, with `/regenerate`."""
+    discord_grant: Grant | None = None
+    """Discord's written permission to train on message content, if there is one."""
 
 
 class QQSettings(_Group):
@@ -97,6 +111,7 @@ class BotSettings(BaseSettings):
 
     inference: Endpoint = Endpoint()
     redis: RedisSettings = RedisSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     qq: QQSettings | None = None
     discord: DiscordSettings | None = None
     web: WebSettings | None = None

@@ -11,11 +11,10 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-import orjson
-
+from bot import VERSION
 from bot.delivery import Draft, deliver
 from bot.errors import DeliveryFailed, StorageUnavailable
-from bot.feedback.ledger import prompt_hash
+from bot.feedback.ledger import Ledger, prompt_hash
 from bot.gateway import Gateway
 from bot.memory import window
 from bot.memory.places import Places
@@ -56,6 +55,7 @@ class Worker:
         self,
         turns: Turns,
         places: Places,
+        ledger: Ledger,
         client: InferenceClient,
         characters: Mapping[str, Character],
         gateways: Mapping[str, Gateway],
@@ -66,6 +66,7 @@ class Worker:
     ) -> None:
         self._turns = turns
         self._places = places
+        self._ledger = ledger
         self._client = client
         self._characters = characters
         self._gateways = gateways
@@ -311,33 +312,41 @@ class Worker:
             return
         now = time.time()
         delivery.text, delivery.time = text, now
-        record = {
-            "reply": reply,
-            "turn": turn.id,
-            "platform": conversation.place.platform,
-            "conversation": str(conversation),
-            "character": character.id,
-            "card": character.card_hash,
-            "version": version,
-            "prompt": prompt_hash(messages),
-            "turns": [one.id for one in seen[cut:]],
-            "messages": [item.id for item in turn.said],
-            "sampling": character.sampling.model_dump(),
-            "seed": seed,
-            "finish_reason": completion.finish_reason,
-            "usage": completion.usage.model_dump(),
-            "first_token_ms": round(completion.first_token_seconds * 1000, 1),
-            "total_ms": round(completion.seconds * 1000, 1),
-            "text": text,
-            "time": now,
-        }
+        record = self._ledger.record(
+            conversation,
+            [item.person for item in turn.said],
+            {
+                "reply": reply,
+                "turn": turn.id,
+                "swipe": len(turn.swipes),
+                "card": character.card_hash,
+                "version": version,
+                "prompt": prompt_hash(messages),
+                "turns": [one.id for one in seen[cut:]],
+                "sampling": character.sampling.model_dump(),
+                "seed": seed,
+                "finish_reason": completion.finish_reason,
+                "prompt_tokens": completion.usage.prompt,
+                "cached_tokens": completion.usage.cached,
+                "completion_tokens": completion.usage.completion,
+                "first_token_ms": round(completion.first_token_seconds * 1000, 1),
+                "total_ms": round(completion.seconds * 1000, 1),
+                "software": VERSION,
+            },
+            {"said": [one.model_dump() for one in said], "text": text},
+            {
+                "conversation": str(conversation),
+                "messages": [item.id for item in turn.said],
+                "time": now,
+            },
+        )
         await self._turns.commit(
             claim,
             with_swipe(turn, Swipe(reply, text, version, now)),
             items=items,
             replaces=-1 if turn.swipes else None,
             start=claim.start + cut,
-            record=orjson.dumps(record),
+            record=record,
             delivery=delivery,
         )
         if len(self._known) > 10_000:

@@ -198,13 +198,18 @@ class CandidateRow(BaseModel):
 
 
 class Grant(BaseModel):
-    """Discord's written permission to train on message content (developer policy, rule 21)."""
+    """Discord's written permission to train on message content (developer policy, rule 21). Without it
+    nothing that is said there is written down for training; votes count all the same."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     id: str
+    """What Discord calls the permission to train on message content that it granted in writing. Without one,
+    nothing that is said there is kept for training; votes count all the same. Data sets print it."""
     date: str
+    """When it was granted."""
     scope: str
+    """What it allows, in its own words."""
 
 
 class ReplyEvent(_Event):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.feedback.names import Names
 from bot.feedback.votes import Voted, Votes
 from bot.memory.embedded import EmbeddedValkey
 from bot.memory.store import connect
@@ -53,7 +54,8 @@ class World:
     async def votes(self) -> list[Voted]:
         store = connect(socket=str(EmbeddedValkey(self.data / "valkey").socket))
         try:
-            return [voted async for voted in Votes(store, keep_seconds=99).recent(50)]
+            votes = Votes(store, await Names.open(store), keep_seconds=99, daily=9)
+            return [voted async for voted in votes.recent(50)]
         finally:
             await store.close()
 
@@ -137,7 +139,8 @@ async def test_four_doors_at_once(world: World) -> None:
         votes = await until_votes(world, 4)
         versions = {voted.record["platform"]: voted.record["version"] for voted in votes}
         assert versions == {"qq": "zhiwei.v1", "discord": "maeve.v1", "web": "maeve.v1"}
-        assert sorted(vote for voted in votes for vote in voted.votes.values()) == ["down", "up", "up", "up"]
+        cast = sorted(each.vote for voted in votes for each in voted.votes.values())
+        assert cast == ["down", "up", "up", "up"]
 
         # And taken back where they were put by a mark.
         await qq.react(group.id, "76", 10002, added=False)

@@ -1,16 +1,19 @@
 """What was said by whom: one immutable record a reply, written together with the turn, before it is
-delivered.
+delivered. A copy of it goes into the events of feedback; her words and the person's only with consent.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from bot import keys
+from bot.feedback.names import Names
 from bot.memory.store import Store
-from bot.messages import Place
-from dataset_builder.schema import Message
+from bot.messages import Conversation, Place
+from dataset_builder.schema import Grant, Message
 
 
 def prompt_hash(messages: Sequence[Message]) -> str:
@@ -18,11 +21,48 @@ def prompt_hash(messages: Sequence[Message]) -> str:
     return hashlib.sha256(orjson.dumps([[m.role, m.content] for m in messages])).hexdigest()
 
 
-class Ledger:
-    """Reads the records; `Turns.commit` writes them."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """JSON objects that `Turns.commit` lays together: `bare` and `words` are a `ReplyEvent`'s fields, of
+    which `words` are left out of the event without everybody's consent; `private` never leaves Redis."""
 
-    def __init__(self, store: Store) -> None:
+    bare: bytes
+    words: bytes
+    private: bytes
+
+
+class Ledger:
+    """Makes the records and reads them; `Turns.commit` writes them."""
+
+    def __init__(self, store: Store, names: Names, *, grant: Grant | None = None) -> None:
         self._store = store
+        self._names = names
+        self._grant = grant
+
+    def record(
+        self,
+        conversation: Conversation,
+        people: Sequence[str],
+        fields: dict[str, Any],
+        words: dict[str, Any],
+        private: dict[str, Any],
+    ) -> Record:
+        """`people` are the platform's ids of those who spoke in the turn; `fields` and `words` are named as
+        in `ReplyEvent`, `private` as one likes."""
+        place = conversation.place
+        bare = {
+            "kind": "reply",
+            "place": self._names.place(place),
+            "character": conversation.character,
+            "people": sorted({self._names.person(place, person) for person in people}),
+            "platform": place.platform,
+            **fields,
+        }
+        if place.platform == "discord":
+            # Discord forbids training on message content unless it permits it (developer policy, rule 21).
+            private = {**words, **private}
+            words = {**words, "grant": self._grant.model_dump()} if self._grant else {}
+        return Record(orjson.dumps(bare), orjson.dumps(words), orjson.dumps(private))
 
     async def reply_shown(self, place: Place, message: str) -> tuple[str, str] | None:
         """(character, reply id) of the reply that a platform message carries, or None."""

@@ -15,6 +15,8 @@ from typing import Literal
 import orjson
 
 from bot import keys
+from bot.feedback.events import HAPPENED
+from bot.feedback.ledger import Record
 from bot.memory.store import Call, Script, Store
 from bot.messages import Conversation, IncomingMessage, Person, Place
 from inference.prompt import Exchange, Said
@@ -123,9 +125,8 @@ local limit = tonumber(ARGV[5])
 if n > limit then return n == limit + 1 and 'slow' or 'quiet' end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
 redis.call('RPUSH', KEYS[2], ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[3])
-redis.call('EXPIRE', KEYS[3], ARGV[3])
-redis.call('EXPIRE', KEYS[5], ARGV[3])
+redis.call('SET', KEYS[6], redis.call('TIME')[1], 'NX')
+for _, key in ipairs({KEYS[2], KEYS[3], KEYS[5], KEYS[6]}) do redis.call('EXPIRE', key, ARGV[3]) end
 return 'taken'
 """
 )
@@ -162,17 +163,18 @@ return redis.call('LLEN', KEYS[1]) + redis.call('HLEN', KEYS[3])
 """
 )
 
-# KEYS inbox, meta, turns, outbox, reply record, then what each person heard. ARGV fence, items taken, turn,
-# position of the turn it replaces ("" for a new one), start of the window, record, reply id, delivery, ttl,
-# ttl of the record, turns kept.
+# KEYS inbox, meta, turns, outbox, reply record, events, then of each person what was heard and the consent.
+# ARGV fence, items taken, turn, position of the turn it replaces ("" for a new one), start of the window,
+# ttl, reply id, delivery, ttl of the record, turns kept, and the record: bare, words, private.
 _COMMIT = Script(
-    """
+    HAPPENED
+    + """
 if redis.call('HGET', KEYS[2], 'fence') ~= ARGV[1] then return 0 end
 if redis.call('HGET', KEYS[2], 'done') == ARGV[1] .. ':' .. ARGV[7] then return 1 end
 redis.call('LTRIM', KEYS[1], ARGV[2], -1)
 if ARGV[4] == '' then redis.call('RPUSH', KEYS[3], ARGV[3])
 else redis.call('LSET', KEYS[3], ARGV[4], ARGV[3]) end
-local over = redis.call('LLEN', KEYS[3]) - tonumber(ARGV[11])
+local over = redis.call('LLEN', KEYS[3]) - tonumber(ARGV[10])
 local start = tonumber(ARGV[5])
 if over > 0 then
   redis.call('LTRIM', KEYS[3], over, -1)
@@ -180,13 +182,23 @@ if over > 0 then
 end
 redis.call('HSET', KEYS[2], 'start', start, 'done', ARGV[1] .. ':' .. ARGV[7])
 redis.call('HDEL', KEYS[2], 'drafts')
-redis.call('SET', KEYS[5], ARGV[6], 'EX', ARGV[10])
 redis.call('HSET', KEYS[4], ARGV[7], ARGV[8])
-for i = 2, 4 do redis.call('EXPIRE', KEYS[i], ARGV[9]) end
-for i = 6, #KEYS do
+for i = 2, 4 do redis.call('EXPIRE', KEYS[i], ARGV[6]) end
+local consent = 'true'
+for i = 7, #KEYS, 2 do
   redis.call('SADD', KEYS[i], ARGV[7])
-  redis.call('EXPIRE', KEYS[i], ARGV[10])
+  redis.call('EXPIRE', KEYS[i], ARGV[9])
+  if redis.call('HGET', KEYS[i + 1], 'on') == '1' then redis.call('EXPIRE', KEYS[i + 1], ARGV[6])
+  else consent = 'false' end
 end
+-- JSON objects without their last bracket, to be gone on with.
+local function with(head, object)
+  return object == '{}' and head or head .. ',' .. string.sub(object, 2, -2)
+end
+local bare = with('{"consent":' .. consent, ARGV[11])
+local whole = with(bare, ARGV[12])
+redis.call('SET', KEYS[5], with(whole, ARGV[13]) .. '}', 'EX', ARGV[9])
+happened(KEYS[6], (consent == 'true' and whole or bare) .. '}', ARGV[9])
 return 1
 """
 )
@@ -351,6 +363,7 @@ class Turns:
                 keys.of_conversation(conversation, "meta"),
                 keys.rate(place, message.person.id),
                 keys.of_place(place, "place"),
+                keys.met(place, message.person.id),
             ],
             (token, body, self._keep, self._inbox, self._rate),
         )
@@ -407,11 +420,13 @@ class Turns:
         items: int,
         replaces: int | None,
         start: int,
-        record: bytes,
+        record: Record,
         delivery: Delivery,
     ) -> None:
-        """Both sides of the turn, the ledger's record and the outbox, at once. Raises `StaleFence`."""
-        k = self._keys(claim.conversation)
+        """Both sides of the turn, the ledger's record, the event and the outbox, at once. Raises
+        `StaleFence`."""
+        k, place = self._keys(claim.conversation), claim.conversation.place
+        people = {item.person for item in turn.said}
         answer = await self._store.run(
             _COMMIT,
             [
@@ -419,11 +434,13 @@ class Turns:
                 k["meta"],
                 k["turns"],
                 k["outbox"],
-                keys.reply(claim.conversation.place, delivery.reply),
-                *{keys.heard(claim.conversation.place, item.person) for item in turn.said},
+                keys.reply(place, delivery.reply),
+                keys.events(keys.shard(place)),
+                *(key(place, person) for person in people for key in (keys.heard, keys.consent)),
             ],
-            *(claim.fence, items, orjson.dumps(turn), "" if replaces is None else replaces, start, record),
-            *(delivery.reply, orjson.dumps(delivery), self._keep, self._keep_reply, KEPT_TURNS),
+            *(claim.fence, items, orjson.dumps(turn), "" if replaces is None else replaces, start),
+            *(self._keep, delivery.reply, orjson.dumps(delivery), self._keep_reply, KEPT_TURNS),
+            *(record.bare, record.words, record.private),
         )
         _fenced(answer)
 

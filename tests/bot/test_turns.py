@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from bot.feedback.ledger import Record
 from bot.memory.store import Store
 from bot.memory.turns import Busy, Claim, Delivery, StaleFence, Swipe, Turn, Turns, turn_id, with_swipe
 from bot.messages import Conversation, IncomingMessage, Person, Place
 
+RECORD = Record(b'{"kind":"reply"}', b"{}", b"{}")
 HERE = Conversation(Place("paper", "bot", "private", "anna"), "maeve")
 Machine = Callable[[str], Turns]
 
@@ -43,7 +45,7 @@ def answer(claim: Claim, text: str = "reply") -> tuple[Turn, Delivery]:
 async def commit(turns: Turns, claim: Claim, text: str = "reply") -> Delivery:
     turn, delivery = answer(claim, text)
     await turns.commit(
-        claim, turn, items=1, replaces=None, start=claim.start, record=b"{}", delivery=delivery
+        claim, turn, items=1, replaces=None, start=claim.start, record=RECORD, delivery=delivery
     )
     return delivery
 
@@ -90,7 +92,7 @@ async def test_a_stale_fence_writes_nothing(
     mine = await claimed(b)
     turn, delivery = answer(late, "late")
     for refused in (
-        a.commit(late, turn, items=1, replaces=None, start=0, record=b"{}", delivery=delivery),
+        a.commit(late, turn, items=1, replaces=None, start=0, record=RECORD, delivery=delivery),
         a.renew(late),
         a.mark(late, delivery, shown=["x"]),
         a.draft(late, delivery.reply, ["x"]),
@@ -165,7 +167,7 @@ async def test_old_turns_leave_the_list_but_the_window_stays(
         claim = await claimed(turns)
         turn, delivery = answer(claim, f"reply {number}")
         start = 2 if number == 2 else claim.start
-        await turns.commit(claim, turn, items=1, replaces=None, start=start, record=b"{}", delivery=delivery)
+        await turns.commit(claim, turn, items=1, replaces=None, start=start, record=RECORD, delivery=delivery)
         await turns.release(claim)
     assert [each.kept.text for each in await turns.turns(HERE)] == ["reply 2", "reply 3", "reply 4"]
 

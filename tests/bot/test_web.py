@@ -13,6 +13,7 @@ import websockets
 
 from bot import app
 from bot.errors import ConfigurationError
+from bot.feedback.names import Names
 from bot.feedback.votes import Votes
 from bot.gateways.web import FRAME_LIMIT, WebGateway
 from bot.memory.store import Store
@@ -166,7 +167,8 @@ async def test_votes_are_counted_changed_and_taken_back(serving: Serving, store:
         for vote, added in (("up", True), ("down", True), ("down", False)):
             await tab.send(type="vote", reply=reply, vote=vote, added=added)
             assert (await tab.next("vote"))["counted"]
-            seen.append(await Votes(store, keep_seconds=60).of(place, reply))
+            votes = Votes(store, await Names.open(store), keep_seconds=60, daily=9)
+            seen.append({person: cast.vote for person, cast in (await votes.of(place, reply)).items()})
         await tab.send(type="vote", reply="nosuchreply0", vote="up", added=True)
         assert (await tab.next("vote"))["counted"] is False
     assert seen == [{place.id: "up"}, {place.id: "down"}, {}]
