@@ -25,6 +25,7 @@ from bot.gateway import Gateway
 from bot.memory.places import Places
 from bot.memory.store import Store, connect
 from bot.memory.turns import Turns
+from bot.rights import Rights
 from bot.settings import BotSettings, WebSettings
 from bot.worker import Worker
 from inference.characters import Character, load_characters
@@ -91,20 +92,27 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
             prompt_tokens=settings.prompt_tokens,
             at_once=settings.turns_at_once,
         )
+        votes = Votes(store, names, keep_seconds=keep_reply, daily=settings.feedback.daily_votes)
         chat = ChatService(
             characters,
             default,
             places,
             turns,
             ledger,
-            Votes(store, names, keep_seconds=keep_reply, daily=settings.feedback.daily_votes),
-            Consents(store, names, keep_seconds=keep),
+            votes,
+            Rights(
+                characters,
+                turns,
+                votes,
+                Consents(store, names, keep_seconds=keep),
+                by_platform,
+                memory_days=settings.memory_days,
+            ),
             worker,
             by_platform,
             message_limit=settings.message_limit,
             messages_per_minute=settings.messages_per_minute,
             answers=settings.feedback.answers,
-            memory_days=settings.memory_days,
         )
         sweeping = asyncio.create_task(worker.run())
         async with _journal(settings, store, owner):

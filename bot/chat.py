@@ -11,19 +11,31 @@ from dataclasses import replace
 from bot import commands
 from bot.commands import Command
 from bot.errors import CharacterNotFound, StorageUnavailable
-from bot.feedback.consent import Consents
 from bot.feedback.ledger import Ledger
 from bot.feedback.votes import Votes
 from bot.gateway import Gateway
 from bot.memory.places import Places
+from bot.memory.turn import Swipe, Turn, with_swipe
 from bot.memory.turns import Turns
-from bot.messages import Conversation, IncomingMessage, Language, Person, Place, Reaction, Utterance
+from bot.messages import (
+    Answer,
+    Conversation,
+    IncomingMessage,
+    Language,
+    Person,
+    Place,
+    Reaction,
+    Utterance,
+)
 from bot.notices import notice
+from bot.rights import Rights
 from bot.worker import Worker
 from inference.characters import Character
 from inference.prompt import clean
 
 _NAME_SEPARATOR = {"zh": "、", "en": ", "}
+
+EDITS = 30  # answers to a message, those that a person wrote among them
 
 _NAME_LIMIT, _QUOTE_LIMIT = 100, 1000  # characters that are kept of what people did not write just now
 
@@ -43,14 +55,13 @@ class ChatService:
         turns: Turns,
         ledger: Ledger,
         votes: Votes,
-        consents: Consents,
+        rights: Rights,
         worker: Worker,
         gateways: Mapping[str, Gateway],
         *,
         message_limit: int,
         messages_per_minute: int,
         answers: int,
-        memory_days: int,
     ) -> None:
         self.characters = characters
         self._default = default
@@ -58,13 +69,12 @@ class ChatService:
         self._turns = turns
         self._ledger = ledger
         self._votes = votes
-        self._consents = consents
+        self._rights = rights
         self._worker = worker
         self._gateways = gateways
         self._limit = message_limit
         self._rate = messages_per_minute
         self._answers = answers
-        self._keep_days = memory_days
 
     async def receive(self, message: IncomingMessage) -> str | None:
         """Take a message. A string is a notice for the person; None: taken, seen before, or not for us."""
@@ -98,10 +108,48 @@ class ChatService:
                 Utterance("", item.name, item.text, item.time, message=item.id) for item in turn.said
             )
             kept = turn.kept
-            mine = (await self._votes.of(place, kept.reply)).get(person.id)
-            vote = mine.vote if mine else None
-            lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, vote, kept.version))
+            mine = await self._votes.by(place, person, kept.reply)
+            lines.append(Utterance(kept.reply, who.name, kept.text, kept.time, mine, kept.version))
+        if lines and len(turn.swipes) > 1:
+            answers = [
+                Answer(each.reply, each.text, each.version, await self._votes.by(place, person, each.reply))
+                for each in turn.swipes
+            ]
+            lines[-1] = replace(lines[-1], answers=tuple(answers))
         return lines
+
+    async def choose(self, place: Place, person: Person, character: str, reply: str) -> bool:
+        """Keep another one of the answers to the last message. False: it is none of them, or the kept one.
+        Raises `StorageUnavailable`."""
+        conversation = Conversation(place, character)
+        turn = await self._last(conversation)
+        places = [each.reply for each in turn.swipes] if turn else []
+        if turn is None or reply not in places or turn.kept.reply == reply:
+            return False
+        after = replace(turn, chosen=places.index(reply))
+        event = self._ledger.choice(place, character, person.id, turn.id, reply, how="flip")
+        return await self._turns.choose(conversation, turn, after, event)
+
+    async def edit(self, place: Place, person: Person, character: str, reply: str, text: str) -> bool:
+        """Put the person's own words in place of an answer to the last message; the answer stays among the
+        others. False: it is none of hers, or nothing is changed. Raises `StorageUnavailable`."""
+        conversation = Conversation(place, character)
+        turn = await self._last(conversation)
+        text = clean(text).strip()
+        if turn is None or not 0 < len(text) <= self._limit or len(turn.swipes) >= EDITS:
+            return False
+        if not any(each.reply == reply and each.text != text for each in turn.swipes):
+            return False
+        after = with_swipe(turn, Swipe(f"{turn.id}{len(turn.swipes)}", text, "", time.time()))
+        words = {"text": text} if await self._rights.may_train(place, person) else {}
+        event = self._ledger.choice(
+            place, character, person.id, turn.id, after.kept.reply, how="edit", **words
+        )
+        return await self._turns.choose(conversation, turn, after, event)
+
+    async def _last(self, conversation: Conversation) -> Turn | None:
+        turns = await self._turns.turns(conversation)
+        return turns[-1] if turns else None
 
     async def current(self, place: Place) -> Character:
         """Who is spoken to at a place. Raises `StorageUnavailable`."""
@@ -203,18 +251,12 @@ class ChatService:
                     place, "", message.person, "up" if vote == "up" else "down", True, "command", time.time()
                 )
                 return notice("voted" if await self._votes.put(mark, reply) else "not-voted", language)
-            case "forget":
-                if command.argument.lower() not in ("yes", "是", "确定"):
-                    return notice("forget?", language)
-                gone = 0
-                for each in self.characters:
-                    gone += await self._turns.forget(Conversation(place, each), message.person)
-                await self._votes.forget(place, message.person)
-                await self._consents.forget(place, message.person)
-                log.info("%d turns were forgotten at a person's wish", gone)
-                return notice("forgotten", language, count=gone)
             case "consent":
-                return await self._consent(command.argument.lower(), message, language)
+                return await self._rights.consent(message, command.argument.lower(), language)
+            case "export":
+                return await self._rights.export(message, language)
+            case "forget":
+                return await self._rights.forget(message, command.argument.lower(), language)
             case _:
                 return notice("no-command", language, wanted=clean(command.word))
 
@@ -233,17 +275,6 @@ class ChatService:
             return notice("no-character", language, wanted=clean(command.argument)[:32], list=everybody)
         await self._places.choose(message.place, chosen.id)
         return notice("switched", message.language or chosen.notices, name=chosen.name)
-
-    async def _consent(self, answer: str, message: IncomingMessage, language: Language) -> str:
-        on = {
-            **dict.fromkeys(("on", "yes", "同意"), True),
-            **dict.fromkeys(("off", "no", "不同意"), False),
-        }.get(answer)
-        if on is None:
-            given = await self._consents.of(message.place, message.person)
-            return notice("consent?", language, state=notice("yes" if given.on else "no", language))
-        await self._consents.put(message.place, message.person, on)
-        return notice("consent-on" if on else "consent-off", language, days=self._keep_days)
 
     async def _again(self, message: IncomingMessage, character: Character, language: Language) -> str | None:
         turns = await self._turns.turns(Conversation(message.place, character.id))

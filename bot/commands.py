@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Name = Literal["help", "character", "reset", "regenerate", "good", "bad", "forget", "consent"]
+Name = Literal["help", "character", "reset", "regenerate", "good", "bad", "forget", "consent", "export"]
 
 _NAMES: dict[str, Name] = {
     **dict.fromkeys(("help", "start", "帮助"), "help"),
@@ -14,6 +14,7 @@ _NAMES: dict[str, Name] = {
     **dict.fromkeys(("bad", "踩"), "bad"),
     **dict.fromkeys(("forget", "忘记"), "forget"),
     **dict.fromkeys(("consent", "授权"), "consent"),
+    **dict.fromkeys(("export", "导出"), "export"),
 }
 
 

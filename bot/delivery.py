@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from bot.errors import DeliveryFailed
 from bot.gateway import Gateway
 from bot.manners import split
-from bot.memory.turns import Claim, Delivery, Turns
+from bot.memory.turn import Claim, Delivery
+from bot.memory.turns import Turns
 from bot.messages import Part
 from inference.prompt import clean
 

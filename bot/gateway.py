@@ -4,7 +4,7 @@ from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
-from bot.messages import Part, Place
+from bot.messages import Part, Person, Place
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,6 +49,9 @@ class Gateway(Protocol):
 
         Raises `DeliveryFailed`.
         """
+
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        """Give a file to a person of a place, so that nobody else sees it. Raises `DeliveryFailed`."""
 
     def typing(self, place: Place) -> AbstractAsyncContextManager[None]:
         """Shown to people while the model thinks. Never raises for the platform's sake."""

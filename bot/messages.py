@@ -97,6 +97,16 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """One of several answers to the same message."""
+
+    reply: str  # reply id
+    text: str
+    version: str  # "" where a person wrote it
+    mine: Vote | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One line of a conversation as it is shown again later."""
 
@@ -107,3 +117,4 @@ class Utterance:
     mine: Vote | None = None  # how the asking person voted on it
     version: str = ""  # the adapter version that said it
     message: str = ""  # of a person's message: the platform's id
+    answers: tuple[Answer, ...] = ()  # of the last reply, where there are several: all of them, oldest first

@@ -12,6 +12,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "/good /bad 喜欢或不喜欢她上一句（也可以点表情）\n"
         "/reset 从头开始聊（她不再记得之前的话）\n"
         "/consent 要不要让她从你说的话里学习（默认不会）\n"
+        "/export 把这里关于你的一切发给你\n"
         "/forget 删除这里关于你的一切\n"
         "她是一个会模仿角色说话的程序，不是真人。",
         "en": "You are talking with {name}: just write.\n"
@@ -20,6 +21,7 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "/good /bad say whether you like her last reply (a thumb on it does the same)\n"
         "/reset starts afresh (she no longer sees what was said)\n"
         "/consent says whether she may learn from what you say (she does not unless you allow it)\n"
+        "/export gives you everything about you here\n"
         "/forget deletes everything about you here\n"
         "She is a program that speaks as a character, not a person.",
     },
@@ -74,6 +76,14 @@ _TEXTS: dict[str, dict[Language, str]] = {
     "no-more": {
         "zh": "这句已经重说过很多次了（最多 {limit} 个回答）。",
         "en": "She has answered this often enough ({limit} answers at most).",
+    },
+    "exported": {
+        "zh": "发给你了：{count} 轮对话、你的评价和授权，只有你看得到。",
+        "en": "You have it: {count} turns, your votes and what you agreed to. Nobody else sees it.",
+    },
+    "not-exported": {
+        "zh": "文件发不出来：{reason}",
+        "en": "The file could not be given to you: {reason}",
     },
     "voted": {"zh": "记下了，谢谢。", "en": "Noted, thank you."},
     "not-voted": {"zh": "这个评价已经记过了。", "en": "That is noted already."},

@@ -18,17 +18,8 @@ from bot.feedback.ledger import Ledger, prompt_hash
 from bot.gateway import Gateway
 from bot.memory import window
 from bot.memory.places import Places
-from bot.memory.turns import (
-    Busy,
-    Claim,
-    Delivery,
-    StaleFence,
-    Swipe,
-    Turn,
-    Turns,
-    turn_id,
-    with_swipe,
-)
+from bot.memory.turn import Busy, Claim, Delivery, Swipe, Turn, turn_id, with_swipe
+from bot.memory.turns import StaleFence, Turns
 from bot.messages import Conversation, Part
 from bot.notices import notice
 from dataset_builder.schema import Message

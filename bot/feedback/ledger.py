@@ -64,6 +64,22 @@ class Ledger:
             words = {**words, "grant": self._grant.model_dump()} if self._grant else {}
         return Record(orjson.dumps(bare), orjson.dumps(words), orjson.dumps(private))
 
+    def choice(self, place: Place, character: str, person: str, turn: str, reply: str, **more: str) -> bytes:
+        """The event of an answer that is the kept one now; `more` are fields of `ChoiceEvent`."""
+        if place.platform == "discord" and self._grant is None:
+            more.pop("text", None)
+        return orjson.dumps(
+            {
+                "kind": "choice",
+                "place": self._names.place(place),
+                "character": character,
+                "person": self._names.person(place, person),
+                "turn": turn,
+                "reply": reply,
+                **more,
+            }
+        )
+
     async def reply_shown(self, place: Place, message: str) -> tuple[str, str] | None:
         """(character, reply id) of the reply that a platform message carries, or None."""
         found: str | None = await self._store.do("GET", keys.said(place, message))

@@ -207,6 +207,11 @@ class Votes:
             found[person] = Cast(cast, float(weight), tuple(filter(None, reasons.split(","))))
         return found
 
+    async def by(self, place: Place, person: Person, reply: str) -> Vote | None:
+        """What one person thinks of a reply."""
+        cast = (await self.of(place, reply)).get(person.id)
+        return cast.vote if cast else None
+
     async def recent(self, limit: int) -> AsyncIterator[Voted]:
         """Replies with votes, the last voted on first."""
         found: list[tuple[float, str]] = []

@@ -9,7 +9,6 @@ the keys of one place (`bot.keys`), takes its time from the server, and may be r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import orjson
@@ -18,94 +17,14 @@ from bot import keys
 from bot.feedback.events import HAPPENED
 from bot.feedback.ledger import Record
 from bot.memory.store import Call, Script, Store
+from bot.memory.turn import Busy, Claim, Delivery, Item, Turn, read_turn
 from bot.messages import Conversation, IncomingMessage, Person, Place
-from inference.prompt import Exchange, Said
 
 Accepted = Literal["taken", "seen", "full", "slow", "quiet"]
 Entry = str | None  # a conversation's place in the index of what waits
 
 LEASE_SECONDS = 10.0
 KEPT_TURNS = 1000  # complete turns of a conversation that stay in Redis
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What waits in an inbox: a message, or the wish for another answer to the last turn."""
-
-    id: str  # the platform's message id
-    kind: Literal["message", "regenerate"]
-    person: str
-    name: str
-    text: str
-    quoted: str
-    time: float
-
-    def said(self, *, named: bool) -> Said:
-        return Said(text=self.text, name=self.name if named else "", quoted=self.quoted)
-
-
-@dataclass(frozen=True, slots=True)
-class Swipe:
-    """One answer to a turn; the last of a turn's swipes is the kept one."""
-
-    reply: str
-    text: str
-    version: str
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A complete pair: what was said, and what she answered."""
-
-    id: str
-    said: tuple[Item, ...]
-    swipes: tuple[Swipe, ...]
-
-    @property
-    def kept(self) -> Swipe:
-        return self.swipes[-1]
-
-    def exchange(self, *, named: bool) -> Exchange:
-        return Exchange(said=tuple(item.said(named=named) for item in self.said), reply=self.kept.text)
-
-
-@dataclass(slots=True)
-class Delivery:
-    """How far a committed reply has come: `sent` are the platform's ids of its parts, `trying` the part under
-    way.
-    """
-
-    reply: str
-    text: str
-    version: str
-    quotes: str | None
-    time: float  # of the commit, unix seconds
-    drafts: list[str] = field(default_factory=list)  # platform ids that show its parts already, unfinished
-    sent: list[str] = field(default_factory=list)
-    trying: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a conversation, and all that is needed for it."""
-
-    conversation: Conversation
-    fence: int
-    inbox: tuple[Item, ...]
-    start: int  # index in the list of turns where the window begins
-    window: tuple[Turn, ...]
-    outbox: tuple[Delivery, ...]
-    drafts: dict[
-        str, list[str]
-    ]  # reply id -> platform ids that show an unfinished reply of an earlier attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Somebody else works on it for at most this long."""
-
-    seconds: float
 
 
 class StaleFence(Exception):
@@ -230,6 +149,17 @@ local done = redis.call('HGET', KEYS[2], 'done') or ''
 if string.sub(done, 1, #ARGV[1] + 1) == ARGV[1] .. ':' then return 1 end
 redis.call('LTRIM', KEYS[1], ARGV[2], -1)
 redis.call('HSET', KEYS[2], 'done', ARGV[1] .. ':drop')
+return 1
+"""
+)
+
+# KEYS turns, events. ARGV the last turn as it was, as it is to be, event, ttl of the event.
+_CHOOSE = Script(
+    HAPPENED
+    + """
+if redis.call('LINDEX', KEYS[1], -1) ~= ARGV[1] then return 0 end
+redis.call('LSET', KEYS[1], -1, ARGV[2])
+happened(KEYS[2], ARGV[3], ARGV[4])
 return 1
 """
 )
@@ -393,7 +323,7 @@ class Turns:
             fence,
             tuple(Item(**orjson.loads(raw)) for raw in inbox),
             start,
-            tuple(_turn(raw) for raw in window),
+            tuple(read_turn(raw) for raw in window),
             tuple(Delivery(**orjson.loads(raw)) for raw in outbox),
             orjson.loads(drafts),
         )
@@ -469,6 +399,15 @@ class Turns:
         k = self._keys(claim.conversation)
         _fenced(await self._store.run(_DROP, [k["inbox"], k["meta"]], claim.fence, items))
 
+    async def choose(self, conversation: Conversation, before: Turn, after: Turn, event: bytes) -> bool:
+        """The last turn with another kept answer. False: it is not the last any more, or has changed."""
+        changed: int = await self._store.run(
+            _CHOOSE,
+            [self._keys(conversation)["turns"], keys.events(keys.shard(conversation.place))],
+            *(orjson.dumps(before), orjson.dumps(after), event, self._keep_reply),
+        )
+        return changed == 1
+
     async def reset(self, conversation: Conversation) -> None:
         """An empty window. The turns stay, for the ledger's sake, but she does not see them any more."""
         k = self._keys(conversation)
@@ -491,7 +430,7 @@ class Turns:
         """The turns of the window, or the last ones whether she sees them or not, oldest first."""
         k = self._keys(conversation)
         start = int(await self._store.do("HGET", k["meta"], "start") or 0) if last is None else -last
-        return [_turn(raw) for raw in await self._store.do("LRANGE", k["turns"], start, -1)]
+        return [read_turn(raw) for raw in await self._store.do("LRANGE", k["turns"], start, -1)]
 
     # --- the index of what waits ----------------------------------------------------------------------------
 
@@ -532,24 +471,6 @@ class Turns:
         return {
             part: keys.of_conversation(conversation, part) for part in ("inbox", "meta", "turns", "outbox")
         }
-
-
-def turn_id(place: Place, character: str, first: Item) -> str:
-    """16 characters, the same for every attempt to answer the same message."""
-    return keys.digest(str(place), character, first.id)
-
-
-def with_swipe(turn: Turn, swipe: Swipe) -> Turn:
-    return replace(turn, swipes=(*turn.swipes, swipe))
-
-
-def _turn(raw: str) -> Turn:
-    body = orjson.loads(raw)
-    return Turn(
-        body["id"],
-        tuple(Item(**item) for item in body["said"]),
-        tuple(Swipe(**swipe) for swipe in body["swipes"]),
-    )
 
 
 def _fenced(answer: int) -> None:

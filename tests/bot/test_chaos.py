@@ -15,7 +15,8 @@ import pytest
 
 from bot.memory.embedded import EmbeddedValkey
 from bot.memory.store import connect
-from bot.memory.turns import Turn, Turns
+from bot.memory.turn import Turn
+from bot.memory.turns import Turns
 from bot.messages import Conversation, Place
 from tests.conftest import ROOT
 from tests.fakes.discord import Channel, FakeDiscord, User

@@ -26,6 +26,7 @@ from bot.settings import BotSettings
 from dataset_builder.schema import FEEDBACK, Grant, QuarantineEvent, VoteEvent
 from tests.bot.conftest import Talking
 from tests.fakes.gateway import ANNA, BEN, PaperGateway, Talk
+from tests.fakes.model import FakeModel
 
 GROUP = Place("paper", "bot", "group", "room")
 
@@ -141,7 +142,7 @@ async def test_forgetting_reaches_the_files(talking: Talking, settings: BotSetti
         await room.react("m2", "down", person=ANNA)
         await room.send("/forget yes", ANNA)
         await room.say("ben again", BEN)
-        assert (await talk.chat._consents.of(GROUP, ANNA)).on is False
+        assert "Now: no" in (await room.send("/consent", ANNA) or "")
     left = of_kind(settings, "reply")
     assert [reply["said"][0]["text"] for reply in left] == ["from ben", "ben again"]
     assert not of_kind(settings, "vote")  # hers on Ben's reply, and Ben's on what had answered her
@@ -173,6 +174,65 @@ async def test_a_vote_weighs_less_from_bystanders_newcomers_and_after_the_cap(
         (0.3, ["bystander"]),
         (0, ["newcomer", "daily-cap"]),
     ]
+
+
+async def test_a_person_is_given_everything_that_is_kept(talking: Talking) -> None:
+    async with talking() as talk:
+        room = Talk(talk.chat, talk.gateway, GROUP)
+        await room.send("/consent on", ANNA)
+        await room.say("from anna", ANNA)
+        await room.react("m1", "up", person=ANNA)
+        await room.say("from ben", BEN)
+        told = await room.send("/export", ANNA)
+    assert "1 turns" in (told or "")
+    ((person, _, data),) = talk.gateway.handed
+    about = json.loads(data)
+    assert person == ANNA.id
+    assert about["consent"]["on"] is True
+    (turn,) = about["turns"]
+    assert turn["said"][0]["text"] == "from anna"
+    assert turn["answers"][0]["your_vote"] == "up"
+
+
+async def test_another_answer_can_be_kept_or_put_right(
+    talking: Talking, settings: BotSettings, model: FakeModel
+) -> None:
+    answers = iter(["first", "second", "third"])
+    model.reply = lambda _: next(answers)
+    async with talking() as talk:
+        chat, place = talk.chat, talk.place
+        await talk.send("/consent on")
+        await talk.say("hello")
+        await talk.say("/regenerate")
+        line = (await chat.history(place, ANNA))[-1]
+        assert [each.text for each in line.answers] == ["first", "second"]
+        assert line.text == "second"
+        first, second = (each.reply for each in line.answers)
+        assert not await chat.choose(place, ANNA, "maeve", second)  # is kept already
+        assert not await chat.choose(place, ANNA, "maeve", "nosuch")
+        assert await chat.choose(place, ANNA, "maeve", first)
+        assert (await chat.history(place, ANNA))[-1].text == "first"
+        assert await chat.edit(place, ANNA, "maeve", first, "better")
+        assert (await chat.history(place, ANNA))[-1].text == "better"
+        await talk.say("go on")
+        assert [each["content"] for each in model.requests[-1]["messages"][1:]] == [
+            "hello",
+            "better",
+            "go on",
+        ]
+        assert not await chat.choose(place, ANNA, "maeve", second)  # not the last message any more
+    choices = of_kind(settings, "choice")
+    assert [(each["how"], each.get("text")) for each in choices] == [("flip", None), ("edit", "better")]
+    assert choices[0]["reply"] == first
+
+
+async def test_answers_to_one_message_are_limited(talking: Talking, settings: BotSettings) -> None:
+    feedback = settings.feedback.model_copy(update={"answers": 2})
+    async with talking(feedback=feedback) as talk:
+        await talk.say("hello")
+        await talk.say("/regenerate")
+        assert "2 answers at most" in (await talk.send("/regenerate") or "")
+    assert [each["swipe"] for each in of_kind(settings, "reply")] == [0, 1]
 
 
 # --- the folded state is the same whatever the order of events

@@ -8,7 +8,8 @@ import pytest
 
 from bot.feedback.ledger import Record
 from bot.memory.store import Store
-from bot.memory.turns import Busy, Claim, Delivery, StaleFence, Swipe, Turn, Turns, turn_id, with_swipe
+from bot.memory.turn import Busy, Claim, Delivery, Swipe, Turn, turn_id, with_swipe
+from bot.memory.turns import StaleFence, Turns
 from bot.messages import Conversation, IncomingMessage, Person, Place
 
 RECORD = Record(b'{"kind":"reply"}', b"{}", b"{}")

@@ -35,6 +35,7 @@ class PaperGateway:
         self.parts: list[Part] = []
         self.shown: dict[str, str] = {}
         self.failures: list[DeliveryFailed | None] = []  # what happens to the next sends
+        self.handed: list[tuple[str, str, bytes]] = []  # files: to whom, name, what
         self.typed = 0
         self._nonces: dict[str, str] = {}
         self._ids = itertools.count(1)
@@ -61,6 +62,9 @@ class PaperGateway:
         self.shown[shown] = part.text
         self._changed.set()
         return shown
+
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        self.handed.append((person.id, name, data))
 
     @asynccontextmanager
     async def typing(self, place: Place) -> AsyncIterator[None]:
