@@ -16,6 +16,7 @@ from dataset_builder.config import (
     DialogueConfig,
     ExportConfig,
     ExtractConfig,
+    FeedbackConfig,
     FilterConfig,
     first_wrong,
     load,
@@ -169,6 +170,26 @@ def add_all(add: Adding) -> None:
     exporting.add_argument("--filtered", type=Path, help="the figures of `filter`, for the data card")
     output(exporting, "dataset")
     options(exporting, ExportConfig)
+
+    learning = add(
+        "feedback",
+        run_feedback,
+        "votes and choices of the bot's people -> rows that train her next version",
+        "Reads the events that the bot writes, and makes data sets of the votes and choices of people "
+        "who consented, on what people said who consented: thumbs (KTO), pairs (DPO), both (a reward "
+        "model), and liked replies (SFT). Says what was left out, and why. Run it again after somebody "
+        "was forgotten, and nothing of hers is left; docs/feedback.md explains all of it.",
+    )
+    learning.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("data/feedback")],
+        metavar="FOLDER",
+        help="where bots write events (default: data/feedback); several are read as one",
+    )
+    learning.add_argument("-o", "--out", type=Path, help="default: data/feedback-rows/<her id>")
+    options(learning, FeedbackConfig)
 
     building = add(
         "build",
@@ -342,6 +363,17 @@ def run_export(given: Arguments) -> int:
         say(f"note: {warning}")
     say(f"{listed(made.rows)}; left out: {listed(made.left_out) or 'nothing'}")
     say(f"the data set is in `{given.out}`; begin with its README.md")
+    return 0
+
+
+def run_feedback(given: Arguments) -> int:
+    from rich.console import Console
+
+    from dataset_builder.feedback.command import run
+
+    config = section(FeedbackConfig, given)
+    out = run(given.paths, given.out, config, steps.bar, Console(highlight=False))
+    say(f"the data sets are in `{out}`; its manifest.json tells what they are made of")
     return 0
 
 

@@ -145,6 +145,26 @@ class ExportConfig(_Section):
     """Of what is drawn by lot."""
 
 
+class FeedbackConfig(_Section):
+    """Which rows are made of people's votes and choices."""
+
+    characters: Path = Path("characters")
+    """Where the characters live."""
+    character: str = ""
+    """Her id; unset: the only one whom the events tell of."""
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of a data set, at most so much is one person's judgement; unset: 2 % from a hundred persons on, twice
+    an even share from ten on, all below."""
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the persons and conversations, with all whom they have met."""
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """From which likeness on what was said last, and the reply to it, are the same."""
+    parquet: bool = True
+    """Write each data set as Parquet too."""
+    seed: int = 7
+    """Of what is drawn by lot."""
+
+
 class CharacterConfig(_Section):
     """Somebody in the work."""
 

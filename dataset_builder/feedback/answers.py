@@ -1,0 +1,61 @@
+"""What was shown, as it is kept while events are read: replies, their turns and the votes on them."""
+
+from dataclasses import dataclass, field
+
+from dataset_builder.feedback.permission import Moment
+from dataset_builder.schema import ChoiceEvent, Grant
+
+
+@dataclass(slots=True, eq=False)
+class Vote:
+    """A person's last word on a reply; `up` is None where it was taken back."""
+
+    person: str
+    up: bool | None
+    weight: float
+    when: Moment
+    event: str
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """A reply, or what a person made of one, with the prompt that it answers."""
+
+    turn: "Turn"
+    when: Moment
+    event: str  # id, for tracing
+    reply: str  # id
+    people: tuple[str, ...]  # who spoke in the turn
+    platform: str
+    version: str
+    prompt: str  # sha256 of the messages before it
+    consent: bool  # of everybody in `people`, at that moment
+    grant: Grant | None
+    user: str  # what was said, as a prompt has it; "" without consent
+    text: str  # as a prompt has it; "" without consent
+    window: "tuple[Answer, ...]" = ()
+    flaw: str = ""  # why the prompt cannot be had again
+    quotes: "tuple[Answer | None, ...]" = ()  # whose words were quoted; None: nobody's that are known
+    votes: list[Vote] | None = None
+    author: str = ""  # the person who wrote it, where she herself did not
+    rewritten: Moment | None = None  # when a person first wrote another text in its place
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """All answers to a message, and which is the kept one."""
+
+    id: str
+    place: str
+    began: Moment
+    answers: list[Answer] = field(default_factory=list)
+    edits: list[Answer] = field(default_factory=list)
+    kept: Answer | None = None  # None where it is not known
+    choice: ChoiceEvent | None = None  # by which the kept one became it; None: it came last
+    chosen: Moment | None = None
+    seconds: float | None = None  # until the next turn's first reply
+
+    def find(self, reply: str) -> Answer | None:
+        """A rewritten reply keeps its id, or gets one of its own."""
+        either = (*reversed(self.edits), *self.answers)
+        return next((answer for answer in either if answer.reply == reply), None)
