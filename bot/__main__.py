@@ -22,6 +22,8 @@ page is on.
   python -m bot --open                 the same, and open the page in the browser
   python -m bot chat maeve             talk here in the terminal
   python -m bot feedback               which replies people liked, and which version said them
+  python -m bot feedback --quarantine  votes that are held back until you have looked
+  python -m bot trace REPLY            what stands behind a reply, down to what its version learned from
   python -m bot prompt                 the conversations of the last day
   python -m bot prompt CONVERSATION    exactly what would be sent to the model for one of them
 
@@ -45,6 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "feedback", help="list the replies that people voted on, and their versions"
     )
     feedback.add_argument("--last", type=int, default=50, metavar="N", help="how many replies (default: 50)")
+    one_of = feedback.add_mutually_exclusive_group()
+    one_of.add_argument(
+        "--reply", metavar="ID", help="explain each vote on this reply: who, when, how heavy, why"
+    )
+    one_of.add_argument("--quarantine", action="store_true", help="list the votes that are held back")
+    one_of.add_argument("--release", metavar="ID", help="let held-back votes count again")
+    trace = commands.add_parser("trace", help="show what stands behind a reply")
+    trace.add_argument(
+        "reply", metavar="REPLY", help="its id, as `feedback` lists it; with --message, the conversation"
+    )
+    trace.add_argument("--message", metavar="ID", help="the platform's id of a message that shows the reply")
+    trace.add_argument("--json", action="store_true", help="for programs")
     prompt = commands.add_parser("prompt", help="show what would be sent to the model for a conversation")
     prompt.add_argument(
         "conversation", nargs="?", help="as listed without it, e.g. web:page:private:…:zhiwei"
@@ -69,9 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(options: argparse.Namespace, settings: BotSettings) -> None:
     # Imported here: `--help` and a wrong setting need no chat library.
     if options.command == "feedback":
-        from bot.inspection import show_feedback
+        await _feedback(options, settings)
+    elif options.command == "trace":
+        from bot.inspection import show_trace
 
-        await show_feedback(settings, options.last)
+        await show_trace(settings, options.reply, message=options.message, json=options.json)
     elif options.command == "prompt":
         from bot.inspection import show_conversations, show_prompt
 
@@ -89,6 +105,19 @@ async def _run(options: argparse.Namespace, settings: BotSettings) -> None:
             await app.run(settings, gateways=[TerminalGateway(options.character)])
         else:
             await app.run(settings, open_page=options.open)
+
+
+async def _feedback(options: argparse.Namespace, settings: BotSettings) -> None:
+    from bot import ratings
+
+    if options.reply:
+        await ratings.explain_votes(settings, options.reply)
+    elif options.quarantine:
+        ratings.show_quarantine(settings)
+    elif options.release:
+        await ratings.release_quarantine(settings, options.release)
+    else:
+        await ratings.show_feedback(settings, options.last)
 
 
 def _settings() -> BotSettings:

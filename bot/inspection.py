@@ -1,7 +1,6 @@
-"""What the owner may look at: votes by version, and the prompt of a conversation as it would be sent."""
-
-from collections import Counter
-from datetime import datetime
+"""What the owner may look at: conversations, the prompt of one as it would be sent, and what stands behind a
+reply.
+"""
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -9,51 +8,18 @@ from rich.text import Text
 
 from bot import keys
 from bot.app import find_characters, open_store
-from bot.errors import CharacterNotFound, ConfigurationError
-from bot.feedback.names import Names
-from bot.feedback.votes import Votes
+from bot.errors import CharacterNotFound
 from bot.memory.store import Store
 from bot.memory.turns import Turns
-from bot.messages import Conversation, Place
+from bot.messages import Conversation
 from bot.settings import BotSettings
+from bot.trace import Tracer, read_conversation
+from bot.trace_view import as_json, draw
 from inference import prompt
 from inference.client import InferenceClient
 from inference.errors import InferenceError
 
 _DAY = 86_400
-_BAR = 24
-
-
-async def show_feedback(settings: BotSettings, last: int) -> None:
-    """The replies voted on, the last voted first, and how each version fares."""
-    table = Table("when", "version", "up", "down", "where", Column("reply", overflow="fold"))
-    up: Counter[str] = Counter()
-    down: Counter[str] = Counter()
-    async with open_store(settings) as store:
-        votes = Votes(store, await Names.open(store), keep_seconds=_DAY, daily=1)  # only reads
-        async for voted in votes.recent(last):
-            likes = sum(cast.vote == "up" for cast in voted.votes.values())
-            dislikes = len(voted.votes) - likes
-            version = voted.record["version"]
-            up[version] += likes
-            down[version] += dislikes
-            table.add_row(
-                f"{datetime.fromtimestamp(voted.record['time']):%Y-%m-%d %H:%M}",
-                *(version, str(likes or ""), str(dislikes or ""), voted.record["platform"]),
-                Text(voted.record["text"]),  # her words, never markup
-            )
-    console = Console()
-    if not table.row_count:
-        console.print("Nobody has voted yet: a thumb on a reply, or /good and /bad, and it stands here.")
-        return
-    console.print(table)
-    for version in sorted(up | down):
-        total = up[version] + down[version]
-        green = round(_BAR * up[version] / total)
-        console.print(
-            f"{version:<24} [green]{'█' * green}[/][red]{'█' * (_BAR - green)}[/] "
-            f"{up[version]} up, {down[version]} down"
-        )
 
 
 async def show_conversations(settings: BotSettings) -> None:
@@ -102,16 +68,21 @@ async def show_prompt(settings: BotSettings, name: str, say: str) -> None:
     console.print(Text(f"({len(messages)} messages, {length})", style="dim"))
 
 
-def read_conversation(name: str) -> Conversation:
-    """`platform:account:private|group:id:character`, where the id may hold colons itself. Raises
-    `ConfigurationError`.
+async def show_trace(settings: BotSettings, reply: str, *, message: str | None, json: bool) -> None:
+    """What stands behind a reply. With `message`, the platform's id of a message that shows it, `reply` is
+    the name of the conversation. Raises `BotError`.
     """
-    head, _, character = name.rpartition(":")
-    parts = head.split(":", 3)
-    if len(parts) != 4 or not all(parts) or parts[2] not in ("private", "group"):
-        raise ConfigurationError(f"`{name}` is no conversation; `python -m bot prompt` lists them")
-    platform, account, kind, place = parts
-    return Conversation(Place(platform, account, "group" if kind == "group" else "private", place), character)
+    characters, _ = find_characters(settings)
+    async with open_store(settings) as store:
+        tracer = Tracer(store, _turns(store, settings), characters, settings.data / "feedback")
+        if message is not None:
+            reply = await tracer.reply_shown(read_conversation(reply), message)
+        trace = await tracer.trace(reply)
+    console = Console(highlight=False)
+    if json:
+        console.out(as_json(trace), highlight=False)
+    else:
+        draw(trace, console)
 
 
 def _turns(store: Store, settings: BotSettings) -> Turns:

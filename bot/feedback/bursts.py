@@ -25,6 +25,7 @@ class _Votes:
     first: dict[str, float] = field(default_factory=dict)  # person -> time of the first vote
     recent: deque[VoteEvent] = field(default_factory=deque)  # newcomers' votes within `MEMORY`
     held: set[str] = field(default_factory=set)
+    trusted: set[str] = field(default_factory=set)  # whom the owner has released
 
 
 class Bursts:
@@ -33,11 +34,15 @@ class Bursts:
     def __init__(self) -> None:
         self._of: defaultdict[str, _Votes] = defaultdict(_Votes)
 
+    def trust(self, released: QuarantineEvent) -> None:
+        """The owner has looked at these persons: the next newcomer shall not hold them back again."""
+        self._of[released.character].trusted.update(released.persons)
+
     def look(self, vote: VoteEvent) -> QuarantineEvent | None:
         """The quarantine that this vote makes necessary."""
         votes = self._of[vote.character]
         first = votes.first.setdefault(vote.person, vote.time)
-        if vote.new is None or vote.time - first > NEW:
+        if vote.new is None or vote.time - first > NEW or vote.person in votes.trusted:
             return None
         votes.recent.append(vote)
         while votes.recent[0].time < vote.time - MEMORY:
@@ -70,9 +75,12 @@ def poisson_tail(count: int, mean: float) -> float:
     return max(0.0, 1.0 - below)
 
 
-def looked_at(votes: Iterable[VoteEvent]) -> Bursts:
-    """One that has seen these votes already."""
+def looked_at(votes: Iterable[VoteEvent], quarantines: Iterable[QuarantineEvent] = ()) -> Bursts:
+    """One that has seen these votes already, and what the owner has released."""
     bursts = Bursts()
+    for each in quarantines:
+        if each.released:
+            bursts.trust(each)
     for vote in votes:
         bursts.look(vote)
     return bursts

@@ -133,7 +133,7 @@ class Journal:
         ]
         self._counts = Counts(self._files.read(), held)
         self._bursts = looked_at(
-            VoteEvent.model_validate(event) for event in self._files.read() if event["kind"] == "vote"
+            (VoteEvent.model_validate(event) for event in self._files.read() if event["kind"] == "vote"), held
         )
 
     def _write_tally(self) -> None:

@@ -134,11 +134,12 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A person's vote on a reply, and how much it weighs."""
+    """A person's vote on a reply, when it last changed, and how much it weighs."""
 
     vote: Vote
     weight: float
     reasons: tuple[str, ...]
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +203,9 @@ class Votes:
             if there == "1" and (person not in newest or newest[person][0] <= float(at)):
                 newest[person] = (float(at), "up" if vote == "up" else "down")
         found = {}
-        for person, (_, cast) in newest.items():
+        for person, (when, cast) in newest.items():
             weight, _, reasons = fields.get(f"{person}\x1e", "1 ").partition(" ")
-            found[person] = Cast(cast, float(weight), tuple(filter(None, reasons.split(","))))
+            found[person] = Cast(cast, float(weight), tuple(filter(None, reasons.split(","))), when)
         return found
 
     async def by(self, place: Place, person: Person, reply: str) -> Vote | None:
