@@ -38,7 +38,6 @@ class Answer:
     quotes: "tuple[Answer | None, ...]" = ()  # whose words were quoted; None: nobody's that are known
     votes: list[Vote] | None = None
     author: str = ""  # the person who wrote it, where she herself did not
-    rewritten: Moment | None = None  # when a person first wrote another text in its place
 
 
 @dataclass(slots=True, eq=False)
@@ -49,13 +48,12 @@ class Turn:
     place: str
     began: Moment
     answers: list[Answer] = field(default_factory=list)
-    edits: list[Answer] = field(default_factory=list)
+    edits: list[Answer] = field(default_factory=list)  # what persons wrote instead
     kept: Answer | None = None  # None where it is not known
     choice: ChoiceEvent | None = None  # by which the kept one became it; None: it came last
     chosen: Moment | None = None
     seconds: float | None = None  # until the next turn's first reply
 
     def find(self, reply: str) -> Answer | None:
-        """A rewritten reply keeps its id, or gets one of its own."""
-        either = (*reversed(self.edits), *self.answers)
+        either = (*self.answers, *self.edits)
         return next((answer for answer in either if answer.reply == reply), None)

@@ -175,11 +175,8 @@ class Feedback:
         turn.kept = turn.find(event.reply) if event.how == "flip" else self._edit(event, turn, when)
 
     def _edit(self, event: ChoiceEvent, turn: Turn, when: Moment) -> Answer:
-        """What a person wrote in place of a reply; without her consent its words are missing."""
-        first = next((each for each in turn.answers if each.reply == event.reply), None)
-        if first is not None:
-            first.rewritten = first.rewritten or when
-        first = first or turn.answers[-1]
+        """What a person wrote instead of a reply; without her consent its words are missing."""
+        first = turn.answers[-1]
         edit = Answer(
             turn=turn,
             when=when,

@@ -13,7 +13,6 @@ BLANK = "an empty message"
 
 HELD = "quarantined"
 LEFT_OUT = "on a reply that is left out"
-REWRITTEN = "on a reply that was rewritten"
 WEIGHTLESS = "without weight"
 
 
@@ -72,8 +71,6 @@ class Usable:
             return FORGOTTEN
         if self.why_not(answer):
             return LEFT_OUT
-        if answer.rewritten is not None and vote.when.is_after(answer.rewritten):
-            return REWRITTEN
         if self._feedback.quarantines.holds(vote.person, vote.when.time):
             return HELD
         if not self.allows(answer, voter, vote.when):

@@ -95,11 +95,15 @@ class Bot:
         turn.kept = turn.texts[reply]
         self._happened("choice", place, turn=turn.id, reply=reply, person=person, how="flip")
 
-    def edit(self, place: str, reply: str, person: str, text: str) -> None:
+    def edit(self, place: str, reply: str, person: str, text: str) -> str:
+        """The id of what the person wrote instead."""
         turn = self._turn(place, reply)
-        turn.kept = turn.texts[reply] = text
+        edit = f"{turn.id}{len(turn.replies)}"
+        turn.replies.append(edit)
+        turn.texts[edit] = turn.kept = text
         told = text if (place, person) in self.consenting else ""
-        self._happened("choice", place, turn=turn.id, reply=reply, person=person, how="edit", text=told)
+        self._happened("choice", place, turn=turn.id, reply=edit, person=person, how="edit", text=told)
+        return edit
 
     def forget(self, place: str, person: str, *, erase: bool = True) -> None:
         """Also from the files, as the bot does; without `erase` as if it had not come to that yet."""

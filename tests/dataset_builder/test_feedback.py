@@ -217,12 +217,11 @@ def test_a_vote_on_what_a_person_wrote_herself_is_none(zhiwei: Character, tmp_pa
     bot = Bot(zhiwei)
     bot.consent("p1", "uAn")
     reply = bot.say("p1", [("uAn", "你是谁")], "店主。")
-    bot.edit("p1", reply, "uAn", "我是这里的猫。")
-    bot.vote("p1", reply, "uAn", "up")
+    bot.vote("p1", bot.edit("p1", reply, "uAn", "我是这里的猫。"), "uAn", "up")
     bot.write(tmp_path / "feedback")
     manifest = export(tmp_path)
     assert rows(tmp_path, "votes") == []
-    assert manifest["left_out"]["votes"] == {"on a reply that was rewritten": 1}
+    assert manifest["left_out"]["votes"] == {"on an unknown reply": 1}
 
 
 def test_implicit_signals_stand_apart_and_silence_is_counted(zhiwei: Character, tmp_path: Path) -> None:

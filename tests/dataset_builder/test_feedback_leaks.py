@@ -37,10 +37,10 @@ class Text:
 class Reply:
     id: str
     turn: "Turn"
-    first: Text  # what she said
-    text: Text  # what it says since it was edited
-    parts: list[Text]  # all words in its prompt
-    edited: int | None = None
+    text: Text
+    parts: list[Text]  # all words in it and in its prompt
+    prompt: str = ""  # id of the reply that answers the same prompt
+    edit: bool = False
 
 
 @dataclass(eq=False)
@@ -48,11 +48,10 @@ class Turn:
     said: Text
     own: list[Text]  # what was said, and quoted in it
     replies: list[Reply] = field(default_factory=list)
-    kept: Text | None = None
+    kept: Reply | None = None
     how: str = ""
     chooser: tuple[str, int] | None = None
-    base: Reply | None = None  # that the kept one is, or was made of
-    went_on: list[tuple["Turn", Text | None]] = field(default_factory=list)  # following turn, kept one then
+    went_on: list[tuple["Turn", Reply | None]] = field(default_factory=list)  # following turn, kept one then
 
 
 class Story:
@@ -120,15 +119,15 @@ class Story:
             self.answered(turn, self.bot.again(place, answer.words), answer, window)
 
     def answered(self, turn: Turn, id_: str, answer: Text, window: list[Text]) -> None:
-        reply = Reply(id_, turn, answer, answer, [*window, *turn.own, answer])
+        reply = Reply(id_, turn, answer, [*window, *turn.own, answer], id_)
         turn.replies.append(reply)
-        turn.kept, turn.how, turn.chooser, turn.base = answer, "swipe", None, reply
+        turn.kept, turn.how, turn.chooser = reply, "swipe", None
         self.replies.append(reply)
 
     def window(self, place: str, but: int = 0) -> list[Text]:
         turns = self.bot.place(place).window
         found = [self.turns[each.id] for each in turns[: len(turns) - but]]
-        return [part for turn in found for part in (*turn.own, turn.kept)]
+        return [part for turn in found if turn.kept for part in (*turn.own, turn.kept.text)]
 
     def vote(self, place: str, person: str, more: int) -> None:
         if reply := self.pick(place, more):
@@ -141,18 +140,18 @@ class Story:
         if reply := self.pick(place, more):
             self.bot.flip(place, reply.id, person)
             turn = reply.turn
-            turn.kept, turn.how = reply.text, "edit" if reply.edited else "flip"
-            turn.chooser, turn.base = (person, self.now), reply
+            turn.kept, turn.how, turn.chooser = reply, "edit" if reply.edit else "flip", (person, self.now)
 
     def edit(self, place: str, person: str, more: int) -> None:
         if reply := self.pick(place, more):
-            owners = [*reply.turn.said.owners, (person, self.now)]
-            edit = self.text(f"edit {self.now}", place, owners)
-            self.bot.edit(place, reply.id, person, edit.words)
-            reply.edited = reply.edited or self.now
-            reply.text = edit  # what a flip to it shows from now on
             turn = reply.turn
-            turn.kept, turn.how, turn.chooser, turn.base = edit, "edit", (person, self.now), reply
+            words = self.text(f"edit {self.now}", place, [*turn.said.owners, (person, self.now)])
+            id_ = self.bot.edit(place, reply.id, person, words.words)
+            last = next(each for each in reversed(turn.replies) if not each.edit)
+            edit = Reply(id_, turn, words, [*last.parts, words], last.id, edit=True)
+            turn.replies.append(edit)
+            self.replies.append(edit)
+            turn.kept, turn.how, turn.chooser = edit, "edit", (person, self.now)
 
     def pick(self, place: str, more: int) -> Reply | None:
         """One that is still known to the bot."""
@@ -179,8 +178,8 @@ class Story:
     def expected_votes(self) -> dict[str, float]:
         nets: dict[str, float] = defaultdict(float)
         for (reply, person), (when, new, weight) in self.votes.items():
-            late = reply.edited is not None and when > reply.edited
-            if new and self.usable(reply) and self.allows(reply.turn.said.place, person, when) and not late:
+            allowed = self.usable(reply) and self.allows(reply.turn.said.place, person, when)
+            if new and allowed and not reply.edit:
                 nets[reply.id] += weight if new == "up" else -weight
         return {id_: net for id_, net in nets.items() if net}
 
@@ -189,20 +188,17 @@ class Story:
         prompts = {each["reply"]: each["prompt"] for each in self.events() if each["kind"] == "reply"}
         found = set()
         for turn in self.turns.values():
-            kept, base = turn.kept, turn.base
+            kept = turn.kept
             assert kept is not None
-            assert base is not None
-            followers = [text for after, text in turn.went_on if self.usable(after.replies[0])]
+            followers = [then for after, then in turn.went_on if self.usable(after.replies[0])]
             if turn.chooser is None and (not followers or followers[-1] is not kept):
                 continue
-            if turn.chooser is not None and not self.allows(kept.place, *turn.chooser):
-                continue
-            if not (self.usable(base) and self.may(kept)):
+            if turn.chooser is not None and not self.allows(kept.text.place, *turn.chooser):
                 continue
             for other in turn.replies:
-                same = other.id in prompts and prompts[other.id] == prompts[base.id]
-                if other.first is not kept and self.usable(other) and same:
-                    found.add((turn.how, kept.words, other.first.words))
+                two = self.usable(kept) and self.usable(other) and not other.edit and other is not kept
+                if two and prompts.get(other.prompt) == prompts.get(kept.prompt):
+                    found.add((turn.how, kept.text.words, other.text.words))
         return found
 
     def events(self) -> list[dict[str, Any]]:
