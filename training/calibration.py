@@ -9,6 +9,8 @@ from statistics import fmean, pstdev
 
 from pydantic import BaseModel, ConfigDict
 
+from inference.arms import wilson
+
 BINS = 10  # of confidence, from a coin's to certainty
 COLDEST, HOTTEST = 0.02, 50.0
 
@@ -53,19 +55,6 @@ class Calibration(BaseModel):
     error_before: float
     """The same without the temperature."""
     bins: tuple[Bin, ...]
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); all is possible when nothing was counted."""
-    if not count:
-        return 0.0, 1.0
-    z = 1.959964
-    share = right / count
-    middle = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    # Rounding must not leave the share itself outside.
-    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def accuracy(margins: Sequence[float]) -> Accuracy:
