@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inference.base import Base, file_sha256, weight_files
 from inference.characters import CHARACTER_ID, VERSION, served_name
 from inference.errors import AdapterError, ModelError
+from inference.release import RELEASE_FILE
 from inference.tensors import base_shapes, read_header, unsound
 
 WEIGHTS = "adapter_model.safetensors"
@@ -238,9 +239,8 @@ def version_folders(characters: Path, base_id: str) -> Iterator[Path]:
     for character in sorted(characters.iterdir()) if characters.is_dir() else ():
         versions = character / "adapters" / base_id
         if CHARACTER_ID.fullmatch(character.name) and versions.is_dir():
-            yield from sorted(
-                (p for p in versions.iterdir() if not p.name.startswith((".", "_"))), key=_order
-            )
+            found = (p for p in versions.iterdir() if not p.name.startswith((".", "_")))
+            yield from sorted((p for p in found if p.name != RELEASE_FILE), key=_order)
 
 
 def _order(folder: Path) -> tuple[int, str]:
