@@ -25,6 +25,7 @@ from bot.gateway import Gateway
 from bot.memory.places import Places
 from bot.memory.store import Store, connect
 from bot.memory.turns import Turns
+from bot.overview import Overview
 from bot.rights import Rights
 from bot.settings import BotSettings, WebSettings
 from bot.worker import Worker
@@ -114,6 +115,10 @@ async def chat_service(settings: BotSettings, gateways: Sequence[Gateway]) -> As
             messages_per_minute=settings.messages_per_minute,
             answers=settings.feedback.answers,
         )
+        overview = Overview(store, characters, settings.data / "feedback", keep_seconds=keep_reply)
+        for gateway in gateways:
+            if isinstance(gateway, WithOwnerPage):
+                gateway.show_owner(overview)
         sweeping = asyncio.create_task(worker.run())
         async with _journal(settings, store, owner):
             try:
@@ -178,6 +183,14 @@ class WithPage(Protocol):
 
     async def listening(self) -> str:
         """Its address, as soon as it can be opened."""
+
+
+@runtime_checkable
+class WithOwnerPage(Protocol):
+    """A gateway that shows the owner how the versions fare."""
+
+    def show_owner(self, overview: Overview) -> None:
+        """What there is to show."""
 
 
 async def _announce(gateway: WithPage, open_it: bool) -> None:

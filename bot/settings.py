@@ -57,6 +57,10 @@ class WebSettings(_Group):
     """The page's port."""
     token: SecretStr | None = None
     """What people need to open the page: `http://<host>:<port>/?token=…`, once a browser."""
+    owner_token: SecretStr | None = None
+    """What you alone need to see how the versions fare: `http://<host>:<port>/owner?token=…`, once a browser.
+    Unset: there is no such page.
+    """
 
 
 class NoneBotSettings(_Group):

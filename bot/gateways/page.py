@@ -13,7 +13,7 @@ from typing import Any
 
 from quart import Quart, Response, abort, jsonify, request, websocket
 
-from bot.gateways import listen
+from bot.gateways import listen, owner
 from inference.characters import Character
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -31,7 +31,8 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".webp": "image/webp",
 }
-_OPEN_TO_ALL = frozenset({"index", "enter", "health", "files"})  # the door, and files anybody may read
+# The door, files that anybody may read, and the owner's page, which has a door of its own.
+_OPEN_TO_ALL = frozenset({"index", "enter", "health", "files"}) | owner.ENDPOINTS
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",

@@ -44,6 +44,7 @@ from quart import websocket
 
 from bot.errors import ConfigurationError, StorageUnavailable
 from bot.gateways import listen
+from bot.gateways.owner import Overview, OwnerPage
 from bot.gateways.page import Page
 from bot.messages import IncomingMessage, Language, Part, Person, Place, Reaction, Vote
 
@@ -153,11 +154,18 @@ class WebGateway:
     stream_every: float | None = 0.03
     burst = 0.0
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 8400, token: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8400,
+        token: str | None = None,
+        owner_token: str | None = None,
+    ) -> None:
         listen.check_token("the page", host, token)
         self.host = host
         self.port = port  # 0: any; the one in use as soon as `run` listens
         self._page = Page(token)
+        self._owner = OwnerPage(self._page.app, host, owner_token, page_token=token)
         self._page.app.add_websocket("/chat", "chat", self._meet)
         self._tabs: dict[str, set[_Tab]] = {}  # by visitor
         self._thinking: Counter[str] = Counter()
@@ -172,6 +180,10 @@ class WebGateway:
 
     def accounts(self) -> Collection[str]:
         return (_ACCOUNT,)
+
+    def show_owner(self, overview: Overview) -> None:
+        """What the owner's page shows."""
+        self._owner.show(overview)
 
     async def listening(self) -> str:
         """The page's address, as soon as it can be opened."""
