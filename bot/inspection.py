@@ -57,7 +57,7 @@ async def show_prompt(settings: BotSettings, name: str, say: str) -> None:
             [prompt.Said(text=say, name="…" if named else "")],
         )
         try:
-            version = await client.version_of(character)
+            version = (await client.version_of(character, str(conversation))).version
             length = f"{await client.count_tokens(version, messages)} tokens for `{version}`"
         except InferenceError as error:
             length = f"length unknown: {error}"

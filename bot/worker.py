@@ -27,6 +27,7 @@ from inference import prompt
 from inference.characters import Character
 from inference.client import Completion, InferenceClient, token_bound
 from inference.errors import InferenceRejected, InferenceUnavailable
+from inference.release import UNDER_WAY_SECONDS
 
 _RENEW_SECONDS = 1.0  # often enough that a reset is noticed while she still writes
 _SWEEP_SECONDS = 2.0
@@ -277,7 +278,8 @@ class Worker:
         if turn is None:
             await self._refuse(claim, gateway, "only-last", items)
             return
-        version = await self._client.version_of(character)
+        chosen = await self._client.version_of(character, str(conversation), _under_way(claim.window))
+        version = chosen.version
         exchanges = [one.exchange(named=named) for one in seen]
         said = [item.said(named=named) for item in turn.said]
 
@@ -395,6 +397,14 @@ class Worker:
         if cut:
             log.info("%s: the window is cut by %d of %d turns", claim.conversation, cut, len(exchanges))
         return cut
+
+
+def _under_way(window: Sequence[Turn]) -> str | None:
+    """The version that speaks in a conversation that goes on; None after a long silence."""
+    if not window or time.time() - window[-1].kept.time > UNDER_WAY_SECONDS:
+        return None
+    answers = (window[-1].kept, *reversed(window[-1].swipes))
+    return next((each.version for each in answers if each.version), None)  # "": a person wrote it
 
 
 def _taken(claim: Claim) -> int:

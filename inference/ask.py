@@ -31,7 +31,7 @@ async def _ask(settings: AskSettings, name: str, text: str, greedy: bool) -> int
         )
     sampling = character.sampling.model_copy(update={"temperature": 0.0} if greedy else {})
     async with InferenceClient(settings.inference, settings.data) as client:
-        version = await client.version_of(character)
+        version = (await client.version_of(character)).version
         async with client.chat(version, messages(character, (), (Said(text=text),)), sampling) as completion:
             async for piece in completion:
                 sys.stdout.write(piece)

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from dataset_builder.schema import Message
 from inference.characters import Character, Sampling, parse_served_name, served_name
 from inference.errors import InferenceError, InferenceRejected, InferenceUnavailable
+from inference.release import Chosen, Release, Releases, version_for
 
 ENDPOINT_FILE = "inference.json"  # in the data folder, written by `python -m inference serve`
 _LINE_LIMIT = 2**20  # bytes of one server-sent event: more is not a model talking
@@ -176,6 +177,7 @@ class InferenceClient:
         self._address: tuple[str, str] | None = None
         self._old: list[openai.AsyncOpenAI] = []
         self._served: dict[str, int | None] = {}  # served name -> context length
+        self._releases = Releases(log.error)
         self._asked = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -201,26 +203,42 @@ class InferenceClient:
             self._asking = asyncio.create_task(self._refresh_quietly())  # a reply does not wait for it
         return sorted(self._served)
 
-    async def version_of(self, character: Character) -> str:
-        """The served name that speaks for her: the one her card names, else her newest version.
+    async def version_of(
+        self, character: Character, conversation: str | None = None, under_way: str | None = None
+    ) -> Chosen:
+        """The served name that speaks for her: the one her card names, else what her release says for
+        `conversation`, else her newest version.
 
-        Raises `InferenceRejected` (404, with what there is) when she has none: the base model never stands
-        in.
+        `under_way` is the version of the conversation's last turn if that was lately (`UNDER_WAY_SECONDS`).
+        Without a conversation her stable version speaks. Where the one that should is not served yet, the
+        stable one stands in, and for that the one before. Raises `InferenceRejected` (404, with what there
+        is) when there is none of these: the base model never stands in.
         """
         for fresh in (False, True):
             served = await self.served(fresh=fresh)
-            if character.model in served:
-                return character.model
-            if character.model is None:
-                parsed = (parse_served_name(name) for name in served)
-                if mine := [version for name, version in filter(None, parsed) if name == character.id]:
-                    return served_name(character.id, f"v{max(mine)}")
-        wanted = character.model or f"{character.id}.v<n>"
+            release = self._release(character, served) if character.model is None else None
+            if release is not None:
+                chosen = _released(release, served, conversation, under_way, waiting=fresh)
+            else:
+                chosen = _unreleased(character, served)
+            if chosen is not None:
+                return chosen
+        wanted = release.stable if release is not None else character.model or f"{character.id}.v<n>"
         raise InferenceRejected(
             f"no `{wanted}` is served; there are: {', '.join(f'`{name}`' for name in served) or 'none'}",
             status=404,
             known=served,
         )
+
+    def _release(self, character: Character, served: Sequence[str]) -> Release | None:
+        """Hers on the base that is served: the name that is no version's."""
+        bases = (name for name in served if parse_served_name(name) is None)
+        found = (
+            self._releases.of(character.adapters / name)
+            for name in bases
+            if Path(name).name == name and not name.startswith(".")
+        )
+        return next(filter(None, found), None)
 
     async def _refresh(self) -> None:
         body = await self._ask("/models", None)
@@ -352,6 +370,30 @@ class InferenceClient:
             ) from error
         except (OSError, ValueError, KeyError) as error:
             raise InferenceUnavailable(f"`{self._file}` cannot be read: {error!r}") from error
+
+
+def _released(
+    release: Release,
+    served: Sequence[str],
+    conversation: str | None,
+    under_way: str | None,
+    *,
+    waiting: bool,
+) -> Chosen | None:
+    chosen = Chosen(release.stable) if conversation is None else version_for(release, conversation, under_way)
+    if chosen.version in served:
+        return chosen
+    # What it falls back to is no arm of a trial: it was not chosen by chance.
+    stand_ins = (release.stable, release.previous) if waiting else (release.stable,)
+    return next((Chosen(name) for name in stand_ins if name in served), None)
+
+
+def _unreleased(character: Character, served: Sequence[str]) -> Chosen | None:
+    if character.model is not None:
+        return Chosen(character.model) if character.model in served else None
+    parsed = filter(None, map(parse_served_name, served))
+    mine = [number for name, number in parsed if name == character.id]
+    return Chosen(served_name(character.id, f"v{max(mine)}")) if mine else None
 
 
 def _is_here(url: str) -> bool:

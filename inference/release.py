@@ -257,9 +257,9 @@ class Releases:
     """Release files, read again when they change. One that cannot be read any more stays as it was; `warn` is
     told why, once until the file changes."""
 
-    def __init__(self, warn: Callable[[str], object], every: float = LOOK_EVERY) -> None:
+    def __init__(self, warn: Callable[[str], object], every: float | None = None) -> None:
         self._warn = warn
-        self._every = every
+        self._every = LOOK_EVERY if every is None else every
         self._known: dict[
             Path, tuple[float, object, Release | None]
         ] = {}  # looked at, its state, the release

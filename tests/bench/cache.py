@@ -71,7 +71,7 @@ async def ours(character: Character, data: Path, turns: int) -> None:
 
 async def sliding(character: Character, data: Path, turns: int) -> None:
     async with InferenceClient(Endpoint(), data) as client:
-        version = await client.version_of(character)
+        version = (await client.version_of(character)).version
         window: list[prompt.Exchange] = []
         for number in range(turns):
             # Other words at the start than ours had, or it would find our prompts in the cache.

@@ -1,7 +1,9 @@
 """The client against a server that misbehaves in every way we know."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -11,10 +13,44 @@ from dataset_builder.schema import Message
 from inference.characters import Character, Sampling, load_character
 from inference.client import ENDPOINT_FILE, Endpoint, InferenceClient
 from inference.errors import InferenceError, InferenceRejected, InferenceUnavailable
+from inference.release import (
+    RELEASE_FILE,
+    Canary,
+    Chosen,
+    Release,
+    first_release,
+    read_release,
+    write_release,
+)
 from tests.conftest import ROOT
 from tests.fakes.model import FakeModel
 
 ASKED = [Message(role="system", content="You are Maeve."), Message(role="user", content="hello")]
+
+
+@dataclass(frozen=True)
+class Released:
+    """Maeve, and the folder of her release on the fake's base."""
+
+    maeve: Character
+    folder: Path
+
+    def write(self, release: Release) -> None:
+        write_release(self.folder, release)
+
+    def change(self, make: Callable[[Release], Release]) -> None:
+        now = read_release(self.folder)
+        assert now is not None
+        self.write(make(now))
+
+    def trial(self, version: str, share: float) -> None:
+        canary = Canary(version=version, share=share, since=0)
+        self.change(lambda now: now.with_canary(canary, by="me"))
+
+
+@pytest.fixture(autouse=True)
+def _releases_are_looked_at_for_every_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.release.LOOK_EVERY", 0.0)
 
 
 @pytest.fixture
@@ -118,7 +154,7 @@ async def test_chinese_survives_any_cut_of_the_stream(client: InferenceClient, m
 
 async def test_her_newest_version(client: InferenceClient, model: FakeModel, maeve: Character) -> None:
     model.served = ["maeve.v2", "maeve.v10", "maevette.v11", "maeve.vx", "maeve"]
-    assert await client.version_of(maeve) == "maeve.v10"
+    assert await client.version_of(maeve) == Chosen("maeve.v10")
 
 
 async def test_a_version_that_is_not_there_is_404_with_what_there_is(
@@ -131,7 +167,98 @@ async def test_a_version_that_is_not_there_is_404_with_what_there_is(
     assert set(caught.value.known) == {"zhiwei.v1", "qwen2.5-coder-0.5b"}
     assert "`zhiwei.v1`" in str(caught.value)
     model.served.append("maeve.v1")  # dropped in meanwhile: found at the next question
-    assert await client.version_of(maeve) == "maeve.v1"
+    assert await client.version_of(maeve) == Chosen("maeve.v1")
+
+
+# --- a release -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Released:
+    folder = tmp_path / "maeve"
+    adapters = folder / "adapters" / "qwen2.5-coder-0.5b"
+    adapters.mkdir(parents=True)
+    (folder / "card.json").write_bytes((ROOT / "characters" / "maeve" / "card.json").read_bytes())
+    return Released(load_character(folder), adapters)
+
+
+async def arms(client: InferenceClient, character: Character, count: int = 400) -> Counter[Chosen]:
+    return Counter([await client.version_of(character, f"web:0:private:{at}") for at in range(count)])
+
+
+async def test_a_release_says_who_answers(
+    client: InferenceClient, model: FakeModel, released: Released
+) -> None:
+    model.served = ["maeve.v1", "maeve.v2", "maeve.v9"]
+    released.write(first_release("maeve.v2", by="me", reason=""))
+    assert await arms(client, released.maeve) == {Chosen("maeve.v2"): 400}
+    released.trial("maeve.v9", share=0.25)
+    found = await arms(client, released.maeve)
+    assert found.keys() == {Chosen("maeve.v2", "stable", 0.75), Chosen("maeve.v9", "canary", 0.25)}
+    assert 60 < found[Chosen("maeve.v9", "canary", 0.25)] < 140
+    assert await client.version_of(released.maeve) == Chosen("maeve.v2"), "nobody's conversation is no arm"
+    canary = await client.version_of(released.maeve, "web:0:private:1", under_way="maeve.v9")
+    assert canary == Chosen("maeve.v9", "canary", 0.25)
+    released.change(lambda now: now.promote("maeve.v9", by="me"))
+    for under_way in (None, "maeve.v2", "maeve.v9"):
+        assert await client.version_of(released.maeve, "x", under_way) == Chosen("maeve.v9")
+
+
+async def test_a_canary_that_is_not_served_yet_is_no_arm(
+    client: InferenceClient, model: FakeModel, released: Released
+) -> None:
+    model.served = ["maeve.v2"]
+    released.write(first_release("maeve.v2", by="me", reason=""))
+    released.trial("maeve.v3", share=0.5)
+    found = await arms(client, released.maeve)
+    assert found.keys() == {Chosen("maeve.v2"), Chosen("maeve.v2", "stable", 0.5)}
+
+
+async def test_until_the_stable_one_is_loaded_the_one_before_answers(
+    client: InferenceClient, model: FakeModel, released: Released
+) -> None:
+    model.served = ["maeve.v2", "maeve.v4"]
+    released.write(first_release("maeve.v2", by="me", reason="").promote("maeve.v3", by="me"))
+    assert await client.version_of(released.maeve, "x") == Chosen("maeve.v2")
+    model.served.append("maeve.v3")  # seen at the next question, not after the list has grown old
+    assert await client.version_of(released.maeve, "x") == Chosen("maeve.v3")
+    model.served = ["maeve.v4"]
+    await client.served(fresh=True)
+    with pytest.raises(InferenceRejected, match=r"no `maeve\.v3` is served") as caught:
+        await client.version_of(released.maeve, "x")
+    assert caught.value.status == 404, "a version that no release names does not stand in"
+
+
+async def test_a_card_that_names_its_model_has_the_last_word(
+    client: InferenceClient, model: FakeModel, released: Released
+) -> None:
+    model.served = ["maeve.v1", "maeve.v2"]
+    released.write(first_release("maeve.v2", by="me", reason=""))
+    card = orjson.loads((released.maeve.folder / "card.json").read_bytes())
+    card["data"]["extensions"]["chatnvl"]["model"] = "maeve.v1"
+    (released.maeve.folder / "card.json").write_bytes(orjson.dumps(card))
+    assert await client.version_of(load_character(released.maeve.folder), "x") == Chosen("maeve.v1")
+
+
+async def test_a_release_of_another_base_is_not_hers(
+    client: InferenceClient, model: FakeModel, released: Released
+) -> None:
+    model.served, model.base = ["maeve.v1", "maeve.v2"], "another"
+    released.write(first_release("maeve.v1", by="me", reason=""))
+    assert await client.version_of(released.maeve, "x") == Chosen("maeve.v2")
+
+
+async def test_a_release_that_cannot_be_read_holds_and_is_logged_once(
+    client: InferenceClient, model: FakeModel, released: Released, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.served = ["maeve.v1", "maeve.v2"]
+    released.write(first_release("maeve.v1", by="me", reason=""))
+    assert await client.version_of(released.maeve, "x") == Chosen("maeve.v1")
+    (released.folder / RELEASE_FILE).write_text("{")
+    for _ in range(3):
+        assert await client.version_of(released.maeve, "x") == Chosen("maeve.v1")
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert RELEASE_FILE in caplog.text
 
 
 async def test_a_wrong_key_names_the_setting(model: FakeModel, tmp_path: Path) -> None:
