@@ -18,12 +18,14 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 KEY_VARIABLE = "VLLM_API_KEY"
 BODY_LIMIT = 8 * 2**20
+UNLOAD = "/v1/unload_lora_adapter"
 ROUTES = {
     ("GET", "/v1/models"),
     ("GET", "/metrics"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/tokenize"),
     ("POST", "/v1/load_lora_adapter"),
+    ("POST", UNLOAD),
 }
 CHAT_FIELDS = frozenset(
     (
@@ -49,6 +51,7 @@ FIELDS = {
         )
     ),
     "/v1/load_lora_adapter": frozenset(("lora_name", "lora_path")),
+    UNLOAD: frozenset(("lora_name",)),
 }
 
 
@@ -116,7 +119,25 @@ class Guard:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
+        if scope["path"] == UNLOAD and "app" in scope:
+            send = _freeing(scope["app"].state, found.get("lora_name"), send)
         await self.app(scope, again, send)
+
+
+def _freeing(state: Any, name: object, send: Send) -> Send:
+    """Has vLLM's engine give up the weights before the answer says that they are unloaded.
+
+    The route only forgets the name. The weights would keep their slot, the next adapter would get another
+    one, and once the last slot is filled, requests to the base model are answered with what is in it.
+    """
+    known = state.openai_serving_models.lora_requests.get(str(name))
+
+    async def answer(message: Message) -> None:
+        if known is not None and message.get("status") == 200:
+            await state.engine_client.remove_lora(known.lora_int_id)
+        await send(message)
+
+    return answer
 
 
 async def refuse(send: Send, status: int, message: str) -> None:

@@ -1,7 +1,9 @@
 """`python -m inference serve`: keeps the model server running, with the adapters in the characters' folders.
 
-vLLM ends as a whole when its engine fails, so it is started again. Adapters that are put in place meanwhile
-are loaded under their own names; when there is no room left for one, the server is restarted with more.
+vLLM ends as a whole when its engine fails, so it is started again. Adapters that are put in place or released
+meanwhile are loaded under their own names, and unloaded a while after no release names them any more; when
+there is no room left for one, the server is restarted with more. Trials that decide by themselves are decided
+here.
 """
 
 import asyncio
@@ -26,6 +28,7 @@ from inference.errors import InferenceError, InferenceUnavailable
 from inference.processes import end, start_server, sweep
 from inference.progress import progress, say
 from inference.settings import InferenceSettings, WrongSetting
+from inference.trial import Trials
 from inference.vllm import Launch, find_vllm, rank_for
 from inference.watch import AdapterWatch
 
@@ -42,7 +45,7 @@ class Engine(Protocol):
 
     name: str
     log: str  # its log's file name
-    adds_while_running: bool
+    adds_while_running: bool  # and takes away
 
     def command(self, launch: Launch) -> list[str]: ...
     def environment(self, launch: Launch) -> dict[str, str]: ...
@@ -97,12 +100,13 @@ class ModelServer:
         self.port = port
         self.key = secrets.token_urlsafe(32)
         check = AdapterCheck(base, settings.serve.max_rank)
-        self.adapters = AdapterWatch(settings.characters, check)
+        self.adapters = AdapterWatch(settings.characters, check, settings.serve.unload_seconds)
+        self.trials = Trials(settings.characters, base.id, settings.data)
         self.log = settings.data / "logs" / engine.log
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
         self._launch: Launch | None = None
-        self._loaded = 0  # adapters that this start of the server has been given
+        self._loaded = 0  # adapters that this start of the server has been given and not rid of
 
     @property
     def root(self) -> str:
@@ -251,6 +255,11 @@ class ModelServer:
                     if not self._has_room(adapter):
                         return "restart"
                     await self._load(adapter)
+                if self.engine.adds_while_running:
+                    for adapter in self.adapters.due():
+                        await self._unload(adapter)
+                for line in await asyncio.to_thread(self.trials.look):
+                    say(line)
         finally:
             stopped.cancel()
             died.cancel()
@@ -271,10 +280,20 @@ class ModelServer:
         try:
             await asyncio.to_thread(self._call, "/v1/load_lora_adapter", body, 120.0)
         except InferenceError as error:
-            self.adapters.accepted.pop(adapter.name, None)
+            self.adapters.reject(adapter)
             say(f"refused: {self.engine.name} does not load `{adapter.name}`: {error}")
         else:
             say(f"`{adapter.name}` is served; loaded in {(time.monotonic() - began) * 1000:.0f} ms")
+
+    async def _unload(self, adapter: AdapterVersion) -> None:
+        self.adapters.forget(adapter)
+        try:
+            await asyncio.to_thread(self._call, "/v1/unload_lora_adapter", {"lora_name": adapter.name}, 30.0)
+        except InferenceError as error:  # then its place stays taken until the next start
+            say(f"{self.engine.name} does not unload `{adapter.name}`: {error}")
+        else:
+            self._loaded -= 1
+            say(f"`{adapter.name}` is not served any more: no release names it")
 
     # --- the server's routes
     # --------------------------------------------------------------------------------------

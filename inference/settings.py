@@ -28,6 +28,8 @@ class ServeSettings(BaseModel):
     """Tokens that a prompt and its reply may have together; less if the model has less."""
     spare_slots: Annotated[int, Field(ge=0, le=256)] = 4
     """How many adapters may be added while running before the server restarts itself with more room."""
+    unload_seconds: Annotated[float, Field(ge=0)] = 600.0
+    """How long an adapter that no release names any more stays loaded: a reply may still be written by it."""
     max_rank: Annotated[Literal[8, 16, 32, 64, 128, 256, 320, 512], BeforeValidator(int)] = 64
     """The largest LoRA rank that is accepted. The server is started with what the adapters need."""
     kv_cache_gib: Annotated[int, Field(ge=1)] = 1

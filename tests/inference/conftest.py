@@ -217,6 +217,7 @@ def start_serve(folder: Path, base: Base, characters: Path, *arguments: str, **e
         "CHATNVL_DATA": str(folder / "data"),
         "CHATNVL_SERVE__PORT": "0",
         "CHATNVL_SERVE__CONTEXT": "2048",
+        "CHATNVL_SERVE__UNLOAD_SECONDS": "5",
     } | ({"CHATNVL_CACHE": CACHE} if CACHE else {})
     with output.open("wb") as out:
         process = subprocess.Popen(

@@ -7,28 +7,43 @@ import asyncio
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from dataset_builder.schema import Message, Tally, VersionTally
 from inference import serve, watch
 from inference.__main__ import main
 from inference.base import Base
-from inference.characters import Character, load_character
+from inference.characters import Character, Sampling, load_character
 from inference.client import Endpoint, InferenceClient
 from inference.errors import InferenceRejected
+from inference.release import (
+    Canary,
+    Release,
+    change,
+    first_release,
+    read_release,
+    write_release,
+)
 from inference.serve import ModelServer, free_port, last_errors
 from inference.settings import InferenceSettings, ServeSettings, WrongSetting
 from inference.vllm import VLLM, Launch, find_vllm, rank_for
 from tests.inference.conftest import change_weights, write_adapter
+
+ASKED = [Message(role="system", content="You are Maeve."), Message(role="user", content="hello")]
 
 
 class FakeEngine:
@@ -85,6 +100,7 @@ def start(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> C
     monkeypatch.setattr(serve, "say", said.append)
     monkeypatch.setattr(watch, "say", said.append)
     monkeypatch.setattr(serve, "WATCH_EVERY", 0.05)
+    monkeypatch.setattr("inference.release.LOOK_EVERY", 0.1)
     monkeypatch.chdir(Path(__file__).parents[2])  # the fake is found from the checkout
 
     @asynccontextmanager
@@ -143,7 +159,7 @@ async def test_a_version_dropped_in_is_loaded_under_its_own_name(
 
 
 def _character(folder: Path) -> Character:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "card.json").write_text('{"name": "X"}')
     return load_character(folder)
 
@@ -222,6 +238,216 @@ async def test_an_engine_that_reads_adapters_at_its_start_is_restarted(
         write_adapter(adapters / "v2", tiny_base)
         await running.heard("is ready", times=2)
         assert await running.client.served(fresh=True) == ["maeve.v1", "maeve.v2", "tiny"]
+
+
+# --- releases ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def release(adapters: Path, tiny_base: Base) -> Callable[[Callable[[Release], Release]], None]:
+    """Four versions of `maeve`, of which the second answers; and a way to change her release."""
+    for number in (2, 3, 4):
+        write_adapter(adapters / f"v{number}", tiny_base, seed=number)
+    write_release(adapters, first_release("maeve.v2", by="me", reason=""))
+
+    def to(make: Callable[[Release], Release]) -> None:
+        change(adapters, lambda now: make(now) if now else None)
+
+    return to
+
+
+def tried(version: str, **fields: Any) -> Callable[[Release], Release]:
+    canary = Canary.model_validate({"version": version, "share": 0.5, "since": time.time(), **fields})
+    return lambda now: now.with_canary(canary, by="me")
+
+
+async def test_only_what_a_release_names_is_served(start: Any, release: Any, adapters: Path) -> None:
+    async with start(unload_seconds=0.3) as running:
+        await running.heard("is ready")
+        assert await running.client.served(fresh=True) == ["maeve.v2", "tiny"]
+        release(tried("maeve.v3"))
+        await running.heard("`maeve.v3` is served")
+        release(lambda now: now.promote("maeve.v3", by="me"))
+        release(tried("maeve.v4"))
+        await running.heard("`maeve.v4` is served")
+        release(lambda now: now.roll_back(by="me"))
+        await running.heard("`maeve.v4` is not served any more: no release names it")
+        assert await running.client.served(fresh=True) == ["maeve.v2", "maeve.v3", "tiny"]
+        release(lambda now: now.roll_back(by="me"))
+        await running.heard("`maeve.v3` is not served any more")
+        release(lambda now: now.promote("maeve.v3", by="me"))  # the same weights may come back
+        await running.heard("`maeve.v3` is served", times=2)
+        assert not any("ended" in line or "restarting" in line for line in running.said)
+
+
+async def test_what_is_named_again_in_time_stays(start: Any, release: Any, adapters: Path) -> None:
+    async with start(unload_seconds=60) as running:
+        await running.heard("is ready")
+        release(tried("maeve.v3"))
+        await running.heard("`maeve.v3` is served")
+        release(lambda now: now.roll_back(by="me"))
+        await running.until(lambda: running.server.adapters._unneeded)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "maeve.v3", "tiny"]
+        release(tried("maeve.v3"))
+        await running.until(lambda: not running.server.adapters._unneeded)
+        os.kill(running.engine_pid(), signal.SIGKILL)
+        release(lambda now: now.roll_back(by="me"))
+        await running.heard("is ready", times=2)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "tiny"], (
+            "a new start needs no patience"
+        )
+
+
+async def test_unloading_makes_room(start: Any, release: Any, adapters: Path, tiny_base: Base) -> None:
+    """One spare slot is enough for any number of trials: nothing is ever restarted."""
+    engine = FakeEngine()
+    async with start(engine, spare_slots=1, unload_seconds=0) as running:
+        await running.heard("is ready")
+        for number in (3, 4, 5, 6):
+            if number > 4:
+                write_adapter(adapters / f"v{number}", tiny_base, seed=number)
+            release(tried(f"maeve.v{number}"))
+            await running.heard(f"`maeve.v{number}` is served")
+            release(lambda now: now.roll_back(by="me"))
+            await running.heard(f"`maeve.v{number}` is not served any more")
+        assert len(engine.launches) == 1
+
+
+async def test_an_unloaded_name_never_gets_other_weights(
+    start: Any, release: Any, adapters: Path, tiny_base: Base
+) -> None:
+    """vLLM, and everybody who has heard the name, remembers the old ones."""
+    async with start(unload_seconds=0) as running:
+        await running.heard("is ready")
+        release(tried("maeve.v3"))
+        await running.heard("`maeve.v3` is served")
+        release(lambda now: now.roll_back(by="me"))
+        await running.heard("`maeve.v3` is not served any more")
+        shutil.rmtree(adapters / "v3")
+        write_adapter(adapters / "v3", tiny_base, seed=33)
+        release(tried("maeve.v3"))
+        await running.heard("put new weights into a new folder, `v4`")
+        assert await running.client.served(fresh=True) == ["maeve.v2", "tiny"]
+
+
+async def test_what_a_card_names_is_served_too(start: Any, release: Any, adapters: Path) -> None:
+    card = {"name": "Maeve", "extensions": {"chatnvl": {"model": "maeve.v1"}}}
+    (adapters.parents[1] / "card.json").write_text(json.dumps(card))
+    async with start(unload_seconds=0) as running:
+        await running.heard("is ready")
+        assert await running.client.served(fresh=True) == ["maeve.v1", "maeve.v2", "tiny"]
+
+
+async def test_an_engine_that_cannot_unload_keeps_it_until_its_next_start(
+    start: Any, release: Any, adapters: Path
+) -> None:
+    async with start(FakeEngine(adds_while_running=False), unload_seconds=0) as running:
+        await running.heard("is ready")
+        release(tried("maeve.v3"))
+        await running.heard("is ready", times=2)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "maeve.v3", "tiny"]
+        release(lambda now: now.roll_back(by="me"))
+        await running.until(lambda: running.server.adapters._unneeded)
+        await asyncio.sleep(0.3)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "maeve.v3", "tiny"]
+        release(tried("maeve.v4"))
+        await running.heard("is ready", times=3)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "maeve.v4", "tiny"]
+
+
+async def test_a_release_that_cannot_be_read_changes_nothing(
+    start: Any, release: Any, adapters: Path
+) -> None:
+    async with start(unload_seconds=0) as running:
+        await running.heard("is ready")
+        (adapters / "release.json").write_text("{")
+        await running.heard("what it said before holds")
+        await asyncio.sleep(0.3)
+        assert await running.client.served(fresh=True) == ["maeve.v2", "tiny"]
+        assert sum("release.json" in line for line in running.said) == 1
+
+
+def votes(data: Path, **liked: tuple[str, int, int]) -> None:
+    """A tally of today: version by number, with its arm, likes and dislikes."""
+    day = datetime.now(UTC).date().isoformat()
+    rows = [
+        VersionTally(
+            character="maeve",
+            version=f"maeve.{version}",
+            arm=arm,  # type: ignore[arg-type]
+            day=day,
+            up=up,
+            down=down,
+            weighted_up=up,
+            weighted_down=down,
+        )
+        for version, (arm, up, down) in liked.items()
+    ]
+    (data / "feedback").mkdir(parents=True, exist_ok=True)
+    unfinished = data / "feedback" / "tally.unfinished"
+    unfinished.write_text(Tally(time=time.time(), versions=tuple(rows)).model_dump_json())
+    unfinished.replace(data / "feedback" / "tally.json")
+
+
+@pytest.mark.parametrize(
+    ("canary", "words", "stable"),
+    [
+        ((900, 100), "`maeve.v3` answers everybody now: 90 %", "maeve.v3"),
+        ((300, 700), "`maeve.v3` is taken back: 30 %", "maeve.v2"),
+    ],
+)
+async def test_a_trial_that_decides_is_decided_by_the_votes(
+    start: Any, release: Any, adapters: Path, tmp_path: Path, canary: tuple[int, int], words: str, stable: str
+) -> None:
+    async with start(unload_seconds=60) as running:
+        await running.heard("is ready")
+        release(tried("maeve.v3", decides=True))
+        votes(tmp_path / "data", v2=("stable", 30, 10), v3=("canary", 1, 9))
+        await asyncio.sleep(0.3)
+        found = read_release(adapters)
+        assert found is not None
+        assert found.canary is not None, "too few votes"
+        votes(tmp_path / "data", v2=("stable", 600, 400), v3=("canary", *canary))
+        await running.heard(words)
+        found = read_release(adapters)
+        assert found is not None
+        assert (found.stable, found.canary) == (stable, None)
+        assert "e-value" in found.history[-1].reason
+        assert found.history[-1].by == "the trial"
+
+
+async def test_no_turn_fails_while_versions_change(start: Any, release: Any, adapters: Path) -> None:
+    """Every turn is answered, by the version that was chosen for it."""
+    maeve = _character(adapters.parents[1])
+    turns: Counter[str] = Counter()
+
+    async def talk(running: Running, name: str) -> None:
+        under_way = None
+        while not done.is_set():
+            chosen = await running.client.version_of(maeve, name, under_way)
+            async with running.client.chat(chosen.version, ASKED, Sampling()) as completion:
+                text = "".join([piece async for piece in completion])
+            assert text == f"{chosen.version} heard: hello"
+            turns[chosen.version] += 1
+            under_way = chosen.version
+
+    done = asyncio.Event()
+    async with start(unload_seconds=0.5) as running, asyncio.TaskGroup() as group:
+        await running.heard("is ready")
+        for number in range(6):
+            group.create_task(talk(running, f"web:0:private:{number}"))
+        release(tried("maeve.v3"))
+        await running.heard("`maeve.v3` is served")
+        release(lambda now: now.promote("maeve.v3", by="me"))
+        release(lambda now: now.promote("maeve.v4", by="me"))  # not loaded yet: the one before answers
+        await running.heard("`maeve.v4` is served")
+        await running.heard("`maeve.v2` is not served any more")
+        release(lambda now: now.roll_back(by="me"))
+        await running.heard("`maeve.v4` is not served any more")
+        done.set()
+    assert turns["maeve.v2"] > 5
+    assert turns["maeve.v3"] > 5
+    assert sum(turns.values()) > 30
 
 
 async def test_a_server_that_never_becomes_ready(start: Any, adapters: Path) -> None:

@@ -17,6 +17,8 @@ from inference.base import Base
 from inference.characters import Sampling
 from inference.client import Endpoint, InferenceClient
 from inference.errors import InferenceRejected
+from inference.release import first_release, write_release
+from inference.settings import ServeSettings
 from tests.inference.conftest import Served, start_serve, write_adapter
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,31 @@ async def test_a_version_dropped_in_while_running(vllm_server: Served, real_base
     assert len(set(said)) == 3, said
 
 
+async def test_released_versions_come_and_go_while_running(vllm_server: Served, real_base: Base) -> None:
+    """More versions than there are slots, one after another: each says its own words, the base its own."""
+    adapters = vllm_server.characters / "changing" / "adapters" / real_base.id
+    slots = 3 + ServeSettings().spare_slots
+    before = await _say(vllm_server, real_base.id)
+    heard = {}
+    for number in range(1, slots + 3):
+        write_adapter(adapters / f"v{number}", real_base, seed=100 + number)
+        write_release(adapters, first_release(f"changing.v{number}", by="me", reason=""))
+        vllm_server.wait_for(f"`changing.v{number}` is served")
+        heard[number] = await _say(vllm_server, f"changing.v{number}")
+        if number > 1:
+            vllm_server.wait_for(f"`changing.v{number - 1}` is not served any more")
+        # Beside an adapter, since a base request alone is always right.
+        base, _ = await asyncio.gather(
+            _say(vllm_server, real_base.id), _say(vllm_server, f"changing.v{number}")
+        )
+        assert base == before
+    assert len(set(heard.values())) == len(heard)
+    assert vllm_server.said.count("is ready after") == 1
+    write_release(adapters, first_release("changing.v1", by="me", reason=""))
+    vllm_server.wait_for("`changing.v1` is served", 2)
+    assert await _say(vllm_server, "changing.v1") == heard[1]
+
+
 async def test_only_our_routes_names_and_fields(vllm_server: Served) -> None:
     key = {"Authorization": f"Bearer {vllm_server.api_key}"}
     root = vllm_server.base_url.removesuffix("/v1")
@@ -68,10 +95,11 @@ async def test_only_our_routes_names_and_fields(vllm_server: Served) -> None:
             return answer.status
 
     assert await status("GET", "/health") == 200
-    for path in ("/v1/chat/completions", "/tokenize", "/adapters", "/invocations", "/v1/load_lora_adapter"):
+    loading = ("/v1/load_lora_adapter", "/v1/unload_lora_adapter")
+    for path in ("/v1/chat/completions", "/tokenize", "/adapters", "/invocations", *loading):
         assert await status("POST", path, **chat) == 401
         assert await status("POST", path, {"Authorization": "Bearer x"}, **chat) == 401
-    for path in ("/adapters", "/invocations", "/v1/completions", "/v1/responses", "/v1/unload_lora_adapter"):
+    for path in ("/adapters", "/invocations", "/v1/completions", "/v1/responses"):
         assert await status("POST", path, key, **chat) == 404
     assert await status("GET", "/metrics") == 401
     assert await status("GET", "/metrics", key) == 200
