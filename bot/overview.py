@@ -63,7 +63,11 @@ class Overview:
     def _figures(self) -> Figures:
         tally = _read(self._tally)
         periods = Periods.over(each.day for each in tally.versions)
-        replies = {(vote.version, vote.place, vote.reply) for vote in self._votes.votes()}
+        rushes = self._votes.rushes()
+        held = {vote.id for rush in rushes for vote in rush.votes}
+        replies = {
+            (vote.version, vote.place, vote.reply) for vote in self._votes.votes() if vote.id not in held
+        }
         rated = Counter(version for version, _, _ in replies)
         days: defaultdict[str, list[VersionTally]] = defaultdict(list)
         for each in tally.versions:
@@ -84,7 +88,7 @@ class Overview:
                 )
                 for character in self._characters.values()
             ],
-            "held": [_held(rush) for rush in self._votes.rushes()],
+            "held": [_held(rush) for rush in rushes],
         }
 
 

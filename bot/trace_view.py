@@ -161,7 +161,8 @@ def _place(origin: Origin, lines: tuple[ScriptLine, ...]) -> str:
     place = " › ".join(part for part in (origin.work, origin.file, origin.scene) if part)
     if not lines:
         return f"{place} (which lines of the scene is not known here)"
-    return f"{place}, lines {', '.join(str(line.index) for line in lines)} of the scene"
+    indexes = ", ".join(str(line.index) for line in lines)
+    return f"{place}, {'lines' if len(lines) > 1 else 'line'} {indexes} of the scene"
 
 
 def _where(line: ScriptLine) -> str:

@@ -11,6 +11,7 @@ from bot.settings import BotSettings
 from tests.bot.conftest import Talking
 from tests.fakes.command import Command
 from tests.fakes.gateway import ANNA, BEN, Talk
+from tests.fakes.shown import shown_by
 
 ROOM = Place("paper", "bot", "group", "room")
 
@@ -23,12 +24,13 @@ def command(
 
 
 async def test_votes_are_listed_with_their_weights_and_explained(
-    talking: Talking, command: Command, settings: BotSettings
+    talking: Talking, command: Command, store: Store
 ) -> None:
     assert "Nobody has voted yet" in (await command("feedback")).out
     async with talking() as talk:
         room = Talk(talk.chat, talk.gateway, ROOM)
         await room.say("one [bold]of[/bold] anna's", ANNA)
+        await shown_by(store, ROOM, "m1")
         await room.react("m1", "up", person=ANNA)
         await room.react("m1", "down", person=BEN)
         await room.say("two", ANNA)
@@ -45,12 +47,14 @@ async def test_votes_are_listed_with_their_weights_and_explained(
     assert (await command("feedback", "--reply", "nosuchreply0")).code == 1
 
 
-async def rush(talk: Talk, count: int) -> None:
-    """So many strangers dislike the same reply at once."""
+async def rush(talk: Talk, store: Store, count: int) -> str:
+    """So many strangers dislike the same reply at once; its id."""
     room = Talk(talk.chat, talk.gateway, ROOM)
     await room.say("hello", ANNA)
+    reply = await shown_by(store, ROOM, "m1")
     for number in range(count):
         await room.react("m1", "down", person=Person(f"stranger-{number}", ""))
+    return reply
 
 
 def tally(settings: BotSettings) -> tuple[int, int]:
@@ -60,11 +64,11 @@ def tally(settings: BotSettings) -> tuple[int, int]:
 
 
 async def test_a_rush_is_held_back_shown_and_released(
-    talking: Talking, command: Command, settings: BotSettings
+    talking: Talking, command: Command, settings: BotSettings, store: Store
 ) -> None:
     assert "Nothing is held back" in (await command("feedback", "--quarantine")).out
     async with talking() as talk:
-        await rush(talk, 16)
+        await rush(talk, store, 16)
     assert tally(settings) == (0, 16)
     listed = (await command("feedback", "--quarantine")).out
     rows = [line for line in listed.splitlines() if "quarantine-" in line]
@@ -85,10 +89,10 @@ async def test_a_rush_is_held_back_shown_and_released(
 
 
 async def test_one_more_newcomer_does_not_hold_back_again_whom_the_owner_released(
-    talking: Talking, command: Command, settings: BotSettings
+    talking: Talking, command: Command, settings: BotSettings, store: Store
 ) -> None:
     async with talking() as talk:
-        await rush(talk, 16)
+        await rush(talk, store, 16)
     held = json.loads(
         next(
             line
@@ -108,10 +112,9 @@ async def test_one_more_newcomer_does_not_hold_back_again_whom_the_owner_release
 
 async def test_held_back_votes_are_explained(talking: Talking, command: Command, store: Store) -> None:
     async with talking() as talk:
-        await rush(talk, 16)
-    reply = (await store.do("GET", next(iter(await store.do("KEYS", "*:said:*"))))).split()[1]
+        reply = await rush(talk, store, 16)
     explained = (await command("feedback", "--reply", reply)).out
-    assert explained.count("held back") >= 16
+    assert len([line for line in explained.splitlines() if "held back: " in line]) == 16
 
 
 async def test_a_prompt_is_shown_as_it_would_be_sent(talking: Talking, command: Command) -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from bot import app
 from bot.errors import ConfigurationError
 from bot.gateways.web import WebGateway
+from bot.memory.store import Store
 from bot.messages import Person, Place
 from bot.periods import Periods
 from bot.settings import BotSettings
@@ -29,7 +30,7 @@ from dataset_builder.schema import FEEDBACK, VoteEvent
 from inference.release import Canary, first_release, write_release
 from tests.conftest import ROOT
 from tests.fakes.gateway import ANNA, BEN, PaperGateway, Talk
-from tests.fakes.model import FakeModel
+from tests.fakes.shown import shown_by
 
 OWNER = "the-owner-alone-knows-this"
 ROOM = Place("paper", "bot", "group", "room")
@@ -201,12 +202,13 @@ async def test_the_page_speaks_the_browser_s_language_and_runs_nothing_of_others
 
 
 async def test_votes_are_shown_by_version_with_what_was_shown_and_not_rated(
-    serving: Serving, model: FakeModel
+    serving: Serving, store: Store
 ) -> None:
     async with serving() as house, owner(house.url) as http:
         assert versions(await figures(http, house.url)) == {}
         for number in range(4):
             await house.room.say(f"a secret {number}", ANNA)
+        await shown_by(store, ROOM, "m4")
         await house.room.react("m1", "up", person=ANNA)
         await house.room.react("m1", "up", person=BEN)
         await house.room.react("m2", "down", person=ANNA)
@@ -320,17 +322,16 @@ async def test_a_release_is_shown_and_a_trial_compared_in_words(
 # --- what is held back
 
 
-async def test_held_back_votes_are_released_by_a_button(serving: Serving) -> None:
+async def test_held_back_votes_are_released_by_a_button(serving: Serving, store: Store) -> None:
     async with serving() as house, owner(house.url) as http:
         await house.room.say("hello", ANNA)
+        await shown_by(store, ROOM, "m1")
         await strangers_dislike(house.room, "m1", 16)
         shown = await figures(http, house.url, lambda all_: all_["held"] and all_["held"][0]["down"] == 16)
         (rush,) = shown["held"]
         assert (rush["character"], rush["persons"], rush["versions"]) == ("maeve", 16, ["maeve.v1"])
-        assert (
-            versions(shown)["maeve.v1"]["total"]["down"],
-            versions(shown)["maeve.v1"]["total"]["liked"],
-        ) == (0, None)
+        total = versions(shown)["maeve.v1"]["total"]
+        assert (total["down"], total["liked"], total["rated"]["value"]) == (0, None, 0)
 
         url, origin, proof = f"{house.url}owner/release", house.url.rstrip("/"), shown["proof"]
         asked = {"id": rush["id"]}
@@ -358,7 +359,8 @@ async def test_held_back_votes_are_released_by_a_button(serving: Serving) -> Non
         async with http.post(url, json=asked, headers=headers) as answer:
             assert answer.status == 200
         shown = await figures(http, house.url, lambda all_: not all_["held"])
-        assert versions(shown)["maeve.v1"]["total"]["down"] == 16
+        total = versions(shown)["maeve.v1"]["total"]
+        assert (total["down"], total["rated"]["value"]) == (16, 1)
         async with http.post(url, json=asked, headers=headers) as answer:
             assert answer.status == 409
 

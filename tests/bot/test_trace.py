@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import keys
 from bot.memory.store import Store
 from bot.messages import Place
 from bot.nearest import Index, words
@@ -29,6 +28,7 @@ from tests.conftest import ROOT
 from tests.fakes.command import Command
 from tests.fakes.gateway import ANNA, BEN, Talk
 from tests.fakes.model import FakeModel
+from tests.fakes.shown import shown_by
 from training.data import read_rows, split
 
 GULLS = "The lamp turns once in twelve seconds, and the gulls pay it no mind."
@@ -51,12 +51,6 @@ def command(
     settings: BotSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
     return Command(settings, monkeypatch, capsys)
-
-
-async def shown_by(store: Store, place: Place, message: str) -> str:
-    """The id of the reply that a message shows."""
-    found: str = await store.do("GET", keys.said(place, message))
-    return found.split()[1]
 
 
 async def traced(command: Command, *arguments: str) -> dict[str, Any]:
@@ -102,8 +96,8 @@ async def test_a_reply_is_traced_to_its_prompt_its_votes_and_the_rows_nearest_to
     async with talking() as talk:
         await talk.say("what do you see?")
         await talk.say("and now?")
-        await talk.react("m2", "down")
         first, reply = [await shown_by(store, talk.place, each) for each in ("m1", "m2")]
+        await talk.react("m2", "down")
     trace = await traced(command, reply)
     assert trace["record"]["version"] == "maeve.v1"
     assert trace["record"]["text"] == GULLS
@@ -178,8 +172,8 @@ async def test_what_the_memory_has_let_go_of_is_told_from_the_files(
 ) -> None:
     async with talking() as talk:
         await talk.say("no yes was given")
-        await talk.react("m1", "up")
         reply = await shown_by(store, talk.place, "m1")
+        await talk.react("m1", "up")
     await store.do("FLUSHALL")
     trace = await traced(command, reply)
     assert trace["expired"]
