@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from bot.memory.store import Store
 from bot.periods import Periods
 from bot.versions import VersionFolder, evaluation, figure_of, read_object, rewards, versions
 from dataset_builder.schema import Tally, VersionTally
-from inference.arms import Rate, compare, rate, wilson
+from inference.arms import wilson
 from inference.characters import Character, parse_served_name
-from inference.release import Canary, Release, ReleaseError, read_release
+from inference.release import Release, ReleaseError, read_release
+from inference.trial import compared
 
 _COUNTS = ("shown", "up", "down", "weighted_up", "weighted_down", "regenerated", "quarantined")
 
@@ -84,7 +84,7 @@ class Overview:
                         for version in sorted(days, key=_newest_first)
                         if days[version][0].character == character.id
                     ],
-                    _releases(character, tally.versions),
+                    _releases(character, tally),
                 )
                 for character in self._characters.values()
             ],
@@ -135,7 +135,7 @@ def _share(count: int, of: int) -> Figures | None:
 # --- releases -------------------------------------------------------------------------------------------
 
 
-def _releases(character: Character, days: Iterable[VersionTally]) -> list[Figures]:
+def _releases(character: Character, tally: Tally) -> list[Figures]:
     """By base: who answers, and how a trial stands."""
     told: list[Figures] = []
     for folder in sorted(character.adapters.glob("*/")):
@@ -145,40 +145,22 @@ def _releases(character: Character, days: Iterable[VersionTally]) -> list[Figure
             told.append({"base": folder.name, "error": str(error)})
             continue
         if release is not None:
-            told.append({"base": folder.name, **_release(release, days)})
+            told.append({"base": folder.name, **_release(release, tally)})
     return told
 
 
-def _release(release: Release, days: Iterable[VersionTally]) -> Figures:
+def _release(release: Release, tally: Tally) -> Figures:
     canary = release.canary
+    comparison = compared(release, tally)
     return {
         "stable": release.stable,
         "previous": release.previous,
         "canary": canary and canary.model_dump(include={"version", "share", "since", "decides"}),
-        "comparison": canary and _comparison(release.stable, canary, days),
+        "comparison": comparison and {"en": comparison.reason("en"), "zh": comparison.reason("zh")},
         "last": release.history[-1].model_dump(include={"time", "action", "version", "reason", "by"})
         if release.history
         else None,
     }
-
-
-def _comparison(stable: str, canary: Canary, days: Iterable[VersionTally]) -> dict[str, str]:
-    """In words, by language."""
-    first = datetime.fromtimestamp(canary.since, UTC).date().isoformat()
-    since = [each for each in days if each.day >= first]
-    compared = compare(
-        _rate(since, stable, "stable"),
-        _rate(since, canary.version, "canary"),
-        smallest=canary.smallest,
-        alpha=canary.alpha,
-    )
-    return {"en": compared.reason("en"), "zh": compared.reason("zh")}
-
-
-def _rate(days: Iterable[VersionTally], version: str, arm: str) -> Rate:
-    """Of votes by their weights."""
-    told = [each for each in days if (each.version, each.arm) == (version, arm)]
-    return rate(sum(each.weighted_up for each in told), sum(each.weighted_down for each in told))
 
 
 # --- what lies in the folders ----------------------------------------------------------------------------
