@@ -216,7 +216,7 @@ class InferenceClient:
         """
         for fresh in (False, True):
             served = await self.served(fresh=fresh)
-            release = self._release(character, served) if character.model is None else None
+            release = self._release(character) if character.model is None else None
             if release is not None:
                 chosen = _released(release, served, conversation, under_way, waiting=fresh)
             else:
@@ -230,12 +230,16 @@ class InferenceClient:
             known=served,
         )
 
-    def _release(self, character: Character, served: Sequence[str]) -> Release | None:
-        """Hers on the base that is served: the name that is no version's."""
-        bases = (name for name in served if parse_served_name(name) is None)
+    @property
+    def bases(self) -> list[str]:
+        """The base models that are served: the names that are no version's."""
+        return [name for name in self._served if parse_served_name(name) is None]
+
+    def _release(self, character: Character) -> Release | None:
+        """Hers on the base that is served."""
         found = (
             self._releases.of(character.adapters / name)
-            for name in bases
+            for name in self.bases
             if Path(name).name == name and not name.startswith(".")
         )
         return next(filter(None, found), None)
@@ -385,7 +389,7 @@ def _released(
         return chosen
     # What it falls back to is no arm of a trial: it was not chosen by chance.
     stand_ins = (release.stable, release.previous) if waiting else (release.stable,)
-    return next((Chosen(name) for name in stand_ins if name in served), None)
+    return next((Chosen(name) for name in stand_ins if name is not None and name in served), None)
 
 
 def _unreleased(character: Character, served: Sequence[str]) -> Chosen | None:

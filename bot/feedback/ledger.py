@@ -14,6 +14,9 @@ from bot.feedback.names import Names
 from bot.memory.store import Store
 from bot.messages import Conversation, Place
 from dataset_builder.schema import Grant, Message
+from inference.characters import Character
+
+VERSION_FILE = "version.json"  # beside a version's weights
 
 
 def prompt_hash(messages: Sequence[Message]) -> str:
@@ -38,6 +41,7 @@ class Ledger:
         self._store = store
         self._names = names
         self._grant = grant
+        self._weights: dict[tuple[str, str], dict[str, str]] = {}  # by character and version, where known
 
     def record(
         self,
@@ -63,6 +67,23 @@ class Ledger:
             private = {**words, **private}
             words = {**words, "grant": self._grant.model_dump()} if self._grant else {}
         return Record(orjson.dumps(bare), orjson.dumps(words), orjson.dumps(private))
+
+    def weights(self, character: Character, version: str, bases: Sequence[str]) -> dict[str, str]:
+        """`base` and `sha256` of a served version, as far as her folder tells; `bases` are those that are
+        served."""
+        known = self._weights.get((character.id, version))
+        if known is not None:
+            return known
+        number = version.rpartition(".")[2]
+        for base in bases:
+            path = character.adapters / base / number / VERSION_FILE
+            try:
+                found = orjson.loads(path.read_bytes())
+                self._weights[character.id, version] = {"base": base, "sha256": str(found["sha256"])}
+                return self._weights[character.id, version]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # a server elsewhere has folders of its own
+        return {"base": bases[0]} if len(bases) == 1 else {}
 
     def choice(self, place: Place, character: str, person: str, turn: str, reply: str, **more: str) -> bytes:
         """The event of an answer that is the kept one now; `more` are fields of `ChoiceEvent`."""
