@@ -63,9 +63,9 @@ class Counts:
                 VersionTally(
                     character=character,
                     version=version,
-                    arm=arm,  # type: ignore[arg-type]
+                    arm=arm,
                     day=day,
-                    **{name: round(sums[name], 4) for name in _NUMBERS},  # type: ignore[arg-type]
+                    **{name: round(sums[name], 4) for name in _NUMBERS},
                 )
                 for (character, version, arm, day), sums in sorted(
                     self._sums.items(), key=lambda each: (each[0][3], each[0])
