@@ -14,7 +14,7 @@ Parts = tuple[str, ...]
 
 _HASHES = 64
 _FOUND = 0.999  # of the rows that are exactly as alike as the threshold says
-_BATCH = 1024  # sketches at once
+_BATCH = 256  # sketches at once
 
 
 def distinct(rows: Sequence[Parts], threshold: float, seed: int) -> list[int]:
@@ -23,30 +23,25 @@ def distinct(rows: Sequence[Parts], threshold: float, seed: int) -> list[int]:
     Two rows are alike when each part overlaps with its like by `threshold` (Jaccard of five letters in a row,
     above 0 and up to 1; 1: word for word). Raises `DatasetError` when `rensa` is missing.
     """
-    first: dict[Parts, int] = {}
-    for at, row in enumerate(rows):
-        first.setdefault(row, at)
-    places = list(first.values())
     if threshold == 1:
-        return places
-    texts = list(first)
-    same_as = list(range(len(texts)))
-    for at, candidates in sorted(_candidates(texts, threshold, seed).items()):
+        return sorted({row: at for at, row in reversed(list(enumerate(rows)))}.values())
+    same_as = list(range(len(rows)))
+    for at, candidates in sorted(_candidates(rows, threshold, seed).items()):
         for kept in sorted({same_as[each] for each in candidates}):
-            if _alike(texts[at], texts[kept], threshold):
+            if rows[at] == rows[kept] or _alike(rows[at], rows[kept], threshold):
                 same_as[at] = kept
                 break
-    return [places[at] for at, kept in enumerate(same_as) if at == kept]
+    return [at for at, kept in enumerate(same_as) if at == kept]
 
 
 def _alike(one: Parts, other: Parts, threshold: float) -> bool:
     return all(jaccard(*parts) >= threshold for parts in zip(one, other, strict=True))
 
 
-def _candidates(texts: Sequence[Parts], threshold: float, seed: int) -> dict[int, set[int]]:
-    """For texts that share bands of hashes with earlier ones those ones, the nearest of each band."""
+def _candidates(rows: Sequence[Parts], threshold: float, seed: int) -> dict[int, set[int]]:
+    """For rows that share bands of hashes with earlier ones those ones, the nearest of each band."""
     found: dict[int, set[int]] = {}
-    for band in _bands(texts, _rows(threshold), seed):
+    for band in _bands(rows, _width(threshold), seed):
         last: dict[int, int] = {}
         for at, key in enumerate(band):
             if key in last:
@@ -55,26 +50,25 @@ def _candidates(texts: Sequence[Parts], threshold: float, seed: int) -> dict[int
     return found
 
 
-def _bands(texts: Sequence[Parts], rows: int, seed: int) -> list["array[int]"]:
-    """For each band its hash of every text."""
-    bands = [array("q") for _ in range(_HASHES // rows)]
-    for digest in _digests(texts, seed):
+def _bands(rows: Sequence[Parts], width: int, seed: int) -> list["array[int]"]:
+    """For each band its hash of every row, of which 32 bits are enough: candidates are compared."""
+    bands = [array("I") for _ in range(_HASHES // width)]
+    for digest in _digests(rows, seed):
         for at, band in enumerate(bands):
-            band.append(hash(tuple(digest[at * rows : (at + 1) * rows])))
+            band.append(hash(tuple(digest[at * width : (at + 1) * width])) & 0xFFFFFFFF)
     return bands
 
 
-def _digests(texts: Sequence[Parts], seed: int) -> Iterator[list[int]]:
+def _digests(rows: Sequence[Parts], seed: int) -> Iterator[list[int]]:
     try:
         from rensa import RMinHash
     except ImportError as error:
         raise DatasetError("near duplicates need `rensa`; run `pip install 'chatnvl[dataset]'`") from error
-    for start in range(0, len(texts), _BATCH):
-        batch = [shingles("\n".join(parts)) for parts in texts[start : start + _BATCH]]
-        for sketch in RMinHash.from_token_sets(batch, _HASHES, seed):
-            yield sketch.digest()
+    for start in range(0, len(rows), _BATCH):
+        batch = [shingles("\n".join(parts)) for parts in rows[start : start + _BATCH]]
+        yield from RMinHash.digests_from_token_sets(batch, _HASHES, seed)
 
 
-def _rows(threshold: float) -> int:
+def _width(threshold: float) -> int:
     """Hashes in a band: as many as still find nearly all that are alike."""
-    return next((rows for rows in (8, 4, 2) if 1 - (1 - threshold**rows) ** (_HASHES // rows) >= _FOUND), 1)
+    return next((wide for wide in (8, 4, 2) if 1 - (1 - threshold**wide) ** (_HASHES // wide) >= _FOUND), 1)

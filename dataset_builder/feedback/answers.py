@@ -1,8 +1,10 @@
-"""What was shown, as it is kept while events are read: replies, their turns and the votes on them."""
+"""What was shown, as it is kept while events are read: replies, their turns and the votes on them.
 
-from dataclasses import dataclass, field
+There are a hundred thousand of each, so tuples stand where lists would grow.
+"""
 
-from dataset_builder.feedback.permission import Moment
+from dataclasses import dataclass
+
 from dataset_builder.schema import ChoiceEvent, Grant
 
 
@@ -13,7 +15,7 @@ class Vote:
     person: str
     up: bool | None
     weight: float
-    when: Moment
+    when: int  # by the `Clock`
     event: str
 
 
@@ -22,13 +24,13 @@ class Answer:
     """A reply, or what a person made of one, with the prompt that it answers."""
 
     turn: "Turn"
-    when: Moment
+    when: int  # by the `Clock`
     event: str  # id, for tracing
     reply: str  # id
     people: tuple[str, ...]  # who spoke in the turn
     platform: str
     version: str
-    prompt: str  # sha256 of the messages before it
+    prompt: int  # the same for the same messages before it, in this run
     consent: bool  # of everybody in `people`, at that moment
     grant: Grant | None
     user: str  # what was said, as a prompt has it; "" without consent
@@ -36,7 +38,7 @@ class Answer:
     window: "tuple[Answer, ...]" = ()
     flaw: str = ""  # why the prompt cannot be had again
     quotes: "tuple[Answer | None, ...]" = ()  # whose words were quoted; None: nobody's that are known
-    votes: list[Vote] | None = None
+    votes: tuple[Vote, ...] = ()  # of each person the last
     author: str = ""  # the person who wrote it, where she herself did not
 
 
@@ -46,13 +48,17 @@ class Turn:
 
     id: str
     place: str
-    began: Moment
-    answers: list[Answer] = field(default_factory=list)
-    edits: list[Answer] = field(default_factory=list)  # what persons wrote instead
+    answers: tuple[Answer, ...] = ()
+    edits: tuple[Answer, ...] = ()  # what persons wrote instead
     kept: Answer | None = None  # None where it is not known
     choice: ChoiceEvent | None = None  # by which the kept one became it; None: it came last
-    chosen: Moment | None = None
+    chosen: int = 0  # when
     seconds: float | None = None  # until the next turn's first reply
+
+    @property
+    def began(self) -> int:
+        """When it was answered first: what was said in it was said before."""
+        return self.answers[0].when
 
     def find(self, reply: str) -> Answer | None:
         either = (*self.answers, *self.edits)

@@ -10,10 +10,13 @@
 The same events give the same bytes, and the folder is replaced as a whole.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ Bar = Callable[[str, int], AbstractContextManager[Advance]]  # of what is done, 
 IMPLICIT = "implicit.jsonl"
 DENOMINATORS = "denominators.json"
 _PIECE = 1 << 20  # bytes
+_THREADS = 2  # that write Parquet: its work is done outside of Python, and each takes some 60 MB
 
 
 def _no_bar(what: str, total: int) -> AbstractContextManager[Advance]:
@@ -55,18 +59,42 @@ def export_feedback(
         parquet.check()
     with replaced(out) as unfinished:
         folder = Folder(unfinished)
-        feedback = Feedback(character)
-        with bar("reading events", events.size) as advance:
-            for event in events.read(advance):
-                feedback.take(event)
-        with bar("writing rows", len(SETS)) as advance:
-            manifest = _rows_and_manifest(folder, events, feedback, config, advance)
-        del feedback  # Parquet needs the memory
+        made = _write_rows(folder, events, character, config, bar)
+        gc.collect()  # Parquet needs the memory
+        manifest = Manifest.model_validate_json(made)
         if config.parquet:
             with bar("writing Parquet", len(SETS)) as advance:
                 manifest = _with_parquet(folder, manifest, advance)
         folder.write(MANIFEST, [_json(manifest.model_dump(mode="json"))])
     return manifest
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: what is read is one web of a million objects, none of them garbage, and
+    walking over it again and again takes a tenth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _write_rows(
+    folder: Folder, events: Events, character: Character, config: FeedbackConfig, bar: Bar
+) -> bytes:
+    """All files but Parquet and the manifest, which is returned: as JSON, since a name here and there that
+    lives on would keep all the memory around it."""
+    feedback = Feedback(character)
+    with _uncollected():
+        with bar("reading events", events.size) as advance:
+            for event in events.read(advance):
+                feedback.take(event)
+        with bar("writing rows", len(SETS)) as advance:
+            manifest = _rows_and_manifest(folder, events, feedback, config, advance)
+            return manifest.model_dump_json().encode()
 
 
 def _rows_and_manifest(
@@ -78,6 +106,12 @@ def _rows_and_manifest(
     chosen = list(choices(feedback, usable, left_out["choices"]))
     sets = views(judged, chosen, config, left_out)
     consented = feedback.permissions.summary()
+    files = _write_sets(folder, sets, feedback, advance)
+    signals: Counter[str] = Counter()
+    folder.write(IMPLICIT, _lines(_counted(implicit(feedback, usable), signals)))
+    folder.write(DENOMINATORS, [_json(denominators(feedback, usable))])
+    for name, rows in ((IMPLICIT, signals.total()), (DENOMINATORS, 1)):
+        files[name] = WrittenFile(rows=rows, sha256=folder.digests[name])
     return Manifest(
         character=feedback.character.id,
         card=feedback.character.card_hash,
@@ -97,7 +131,8 @@ def _rows_and_manifest(
         consent=Consents(on=consented.on, off=consented.off, terms=consented.terms),
         grants=_grants(sets),
         persons=persons(sets),
-        files=_write_sets(folder, sets, feedback, advance) | _write_signals(folder, feedback, usable),
+        signals=dict(sorted(signals.items())),
+        files=files,
     )
 
 
@@ -117,25 +152,24 @@ def _write_sets(folder: Folder, sets: Sets, feedback: Feedback, advance: Advance
     return written
 
 
-def _write_signals(folder: Folder, feedback: Feedback, usable: Usable) -> dict[str, WrittenFile]:
-    signals = list(implicit(feedback, usable))
-    folder.write(IMPLICIT, _lines(signals))
-    folder.write(DENOMINATORS, [_json(denominators(feedback, usable))])
-    rows = {IMPLICIT: len(signals), DENOMINATORS: 1}
-    return {name: WrittenFile(rows=rows[name], sha256=folder.digests[name]) for name in rows}
-
-
 def _with_parquet(folder: Folder, manifest: Manifest, advance: Advance) -> Manifest:
     files = dict(manifest.files)
-    for done, (side, view) in enumerate(SETS, 1):
-        rows, made = (f"{name_of(side, view)}.{kind}" for kind in ("jsonl", "parquet"))
-        part = folder.path / "part.parquet"
-        parquet.convert(folder.path / rows, part)
-        folder.write(made, _pieces(part))
-        part.unlink()
-        files[made] = files[rows].model_copy(update={"sha256": folder.digests[made]})
-        advance(done)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        names = (name_of(*each) for each in SETS)
+        for done, (made, rows) in enumerate(pool.map(lambda name: _convert(folder, name), names), 1):
+            files[made] = files[rows].model_copy(update={"sha256": folder.digests[made]})
+            advance(done)
     return manifest.model_copy(update={"files": files})
+
+
+def _convert(folder: Folder, name: str) -> tuple[str, str]:
+    """A data set as Parquet; the names of its file and of the one that it was made of."""
+    made, rows = f"{name}.parquet", f"{name}.jsonl"
+    part = folder.path / f"{made}.unfinished"
+    parquet.convert(folder.path / rows, part)
+    folder.write(made, _pieces(part))
+    part.unlink()
+    return made, rows
 
 
 # --- what the manifest tells ----------------------------------------------------------------------------
@@ -177,8 +211,17 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+def _counted(rows: Iterable[dict[str, Any]], names: Counter[str]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        names[row["name"]] += 1
+        yield row
+
+
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    """In pieces: a hundred lines a write."""
+    lines = (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    while piece := b"".join(islice(lines, 100)):
+        yield piece
 
 
 def _json(value: object) -> bytes:

@@ -37,7 +37,9 @@ class Row:
     @property
     def first(self) -> Answer:
         """Whose prompt is the row's."""
-        return self.answers[0]
+        first = self.better or self.worse
+        assert first is not None
+        return first
 
     @property
     def id(self) -> str:
@@ -46,9 +48,13 @@ class Row:
     @property
     def persons(self) -> set[str]:
         """Everybody who has part in it: by judging, or by words in its prompt."""
-        parts = {part for answer in self.answers for part in (answer, *answer.window)}
-        found = {each for people in {part.people for part in parts} for each in people}
-        return found | {part.author for part in parts if part.author} | set(self.judges)
+        found = set(self.judges)
+        for answer in self.answers:
+            for part in (answer, *answer.window):
+                found.update(part.people)
+                if part.author:
+                    found.add(part.author)
+        return found
 
     @property
     def places(self) -> set[str]:
@@ -61,7 +67,7 @@ def verdicts(feedback: Feedback, usable: Usable, lost: Counter[str]) -> Iterator
     `lost` counts the votes that do not count, by reason.
     """
     for answer in feedback.replies():
-        votes = [vote for vote in answer.votes or () if vote.up is not None]
+        votes = [vote for vote in answer.votes if vote.up is not None]
         counted = [vote for vote in votes if not _lost(usable.why_no_vote(answer, vote), lost)]
         if not counted:
             continue
@@ -74,13 +80,15 @@ def verdicts(feedback: Feedback, usable: Usable, lost: Counter[str]) -> Iterator
             better=answer if net > 0 else None,
             worse=None if net > 0 else answer,
             weight=abs(net),
-            judges=_judges(counted),
+            judges=_judges(answer, counted),
             events=(answer.event, *(vote.event for vote in counted)),
         )
 
 
-def _judges(votes: Sequence[Vote]) -> tuple[str, ...]:
-    return tuple(sorted(vote.person for vote in votes))
+def _judges(answer: Answer, votes: Sequence[Vote]) -> tuple[str, ...]:
+    """Mostly those who spoke: then it is the same tuple, and not another hundred thousand."""
+    judges = tuple(sorted(vote.person for vote in votes))
+    return answer.people if judges == answer.people else judges
 
 
 def choices(feedback: Feedback, usable: Usable, lost: Counter[str]) -> Iterator[Row]:
@@ -121,7 +129,7 @@ def _kind(turn: Turn, gone_on_with: Mapping[Turn, Answer]) -> Kind | None:
 
 
 def _why_no_choice(turn: Turn, kept: Answer, usable: Usable) -> str:
-    if turn.choice is not None and turn.chosen is not None:
+    if turn.choice is not None:
         chooser = (turn.choice.person,)
         if usable.forgets(kept, chooser, turn.chosen):
             return FORGOTTEN
@@ -148,18 +156,21 @@ def _why_no_pair(kept: Answer, other: Answer, usable: Usable) -> str:
     return SAME_WORDS if other.text == kept.text else ""
 
 
-def opposites(rows: Iterable[Row]) -> Iterator[Row]:
+def opposites(rows: Sequence[Row]) -> Iterator[Row]:
     """Liked replies beside disliked ones to the very same prompt: each at least once, none with all."""
-    by_prompt: dict[str, list[Row]] = defaultdict(list)
+    divided = {row.first.prompt for row in rows if row.better} & {
+        row.first.prompt for row in rows if row.worse
+    }
+    by_prompt: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
-        by_prompt[row.first.prompt].append(row)
+        if row.first.prompt in divided:
+            by_prompt[row.first.prompt].append(row)
     for alike in by_prompt.values():
         liked = [row for row in alike if row.better]
         disliked = [row for row in alike if row.worse]
-        if liked and disliked:
-            longer, shorter = sorted((liked, disliked), key=len, reverse=True)
-            for one, other in zip(longer, cycle(shorter), strict=False):
-                yield from _opposite(*((one, other) if one.better else (other, one)))
+        longer, shorter = sorted((liked, disliked), key=len, reverse=True)
+        for one, other in zip(longer, cycle(shorter), strict=False):
+            yield from _opposite(*((one, other) if one.better else (other, one)))
 
 
 def _opposite(up: Row, down: Row) -> Iterator[Row]:

@@ -70,6 +70,8 @@ class Manifest(_Part):
     """Events and replies that were read twice, and taken once."""
     rows: dict[str, Rows]
     """By `side/view`, such as `train/votes`."""
+    signals: dict[str, int]
+    """Implicit ones, by name."""
     left_out: dict[str, dict[str, int]]
     """What was left out (`replies`, `votes`, `choices`, rows by view) and why."""
     consent: Consents
@@ -77,5 +79,6 @@ class Manifest(_Part):
     """Of Discord, under which rows are here."""
     persons: dict[str, dict[str, int]]
     """Everybody who has part in a row, by a judgement or by words in its prompt, as the bot's keyed hashes,
-    with the number of rows on each side. A version that learned from these files learned from them."""
+    with the number of judgements on each side; one judgement may stand in several views. A version that
+    learned from these files learned from them."""
     files: dict[str, WrittenFile]

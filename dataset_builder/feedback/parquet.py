@@ -1,21 +1,20 @@
 """Rows as Parquet, read back from their JSON lines piece by piece: a data set need not fit into memory."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dataset_builder.errors import DatasetError
 
-_BLOCK = 8 << 20  # bytes of JSON at once; a row is smaller
+_PIECE = 2 << 20  # bytes of JSON lines that become one group of rows, about
 
 
 def check() -> None:
-    """Raises `DatasetError` when `pyarrow` is missing."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
+    """Raises `DatasetError` when `pyarrow` is missing; it is imported when its memory is there."""
+    if find_spec("pyarrow") is None:
         raise DatasetError(
             "Parquet needs `pyarrow`; run `pip install 'chatnvl[dataset]'`, or say `--no-parquet`"
-        ) from error
+        )
 
 
 def convert(rows: Path, out: Path) -> None:
@@ -24,16 +23,15 @@ def convert(rows: Path, out: Path) -> None:
     from pyarrow import json, parquet
 
     schema = _schema(pyarrow)
-    with parquet.ParquetWriter(out, schema, compression="zstd", compression_level=3, version="2.6") as file:
-        if rows.stat().st_size == 0:
-            return
-        reading = json.open_json(
-            rows,
-            read_options=json.ReadOptions(use_threads=False, block_size=_BLOCK),
-            parse_options=json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-        )
-        for batch in reading:
-            file.write_batch(batch)
+    parsing = json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    with (
+        rows.open("rb") as file,
+        parquet.ParquetWriter(out, schema, compression="zstd", compression_level=1, version="2.6") as made,
+    ):
+        while lines := file.readlines(_PIECE):
+            piece = pyarrow.py_buffer(b"".join(lines))
+            reading = json.ReadOptions(use_threads=False, block_size=piece.size)
+            made.write_table(json.read_json(pyarrow.BufferReader(piece), reading, parsing))
 
 
 def _schema(pyarrow: Any) -> Any:

@@ -1,5 +1,6 @@
 """What may be used of what people said: consent, forgetting and quarantine, as they stand at the end."""
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,19 +9,27 @@ from dataset_builder.schema import ConsentEvent, ForgetEvent, QuarantineEvent
 _EVERYBODY = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something happened: its place in the order of events, and the clock.
+class Clock:
+    """When something happened, as a number that grows with every event, and what the clock said then.
 
-    Both are asked, since events of several folders are only nearly in order: what might lie on either side
-    of a no or a wish to be forgotten is taken to lie on the worse one.
+    Both are asked which of two came first, since events of several folders are only nearly in order: what
+    might lie on either side of a no or of a wish to be forgotten is taken to lie on the worse one.
     """
 
-    order: int
-    time: float
+    def __init__(self) -> None:
+        self._times = array("d")
 
-    def is_after(self, other: "Moment") -> bool:
-        return self.order > other.order and self.time >= other.time
+    def tick(self, time: float) -> int:
+        """The moment of the next event; `time` in unix seconds."""
+        self._times.append(time)
+        return len(self._times) - 1
+
+    def time(self, moment: int) -> float:
+        return self._times[moment]
+
+    def is_after(self, one: int, other: int) -> bool:
+        """Whether a moment lies behind another for certain."""
+        return one > other and self._times[one] >= self._times[other]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +44,13 @@ class Consented:
 class Permissions:
     """Takes the events in their order. A consent is a person's at one place."""
 
-    def __init__(self) -> None:
-        self._since: dict[tuple[str, str], Moment] = {}  # of a yes that stands, the first after a no
+    def __init__(self, clock: Clock) -> None:
+        self._is_after = clock.is_after
+        self._since: dict[tuple[str, str], int] = {}  # of a yes that stands, the first after a no
         self._answers: dict[tuple[str, str], ConsentEvent] = {}
-        self._forgotten: dict[tuple[str, str], Moment] = {}
+        self._forgotten: dict[tuple[str, str], int] = {}
 
-    def consent(self, event: ConsentEvent, when: Moment) -> None:
+    def consent(self, event: ConsentEvent, when: int) -> None:
         whose = event.place, event.person
         self._answers[whose] = event
         if event.on:
@@ -48,7 +58,7 @@ class Permissions:
         else:
             self._since.pop(whose, None)
 
-    def forget(self, event: ForgetEvent, when: Moment) -> None:
+    def forget(self, event: ForgetEvent, when: int) -> None:
         """Her consent goes too: what she says later needs a new one."""
         whose = event.place, event.person
         self._answers.pop(whose, None)
@@ -57,15 +67,15 @@ class Permissions:
         if event.alone:
             self._forgotten[event.place, _EVERYBODY] = when
 
-    def forgets(self, place: str, people: Iterable[str], when: Moment) -> bool:
+    def forgets(self, place: str, people: Iterable[str], when: int) -> bool:
         """Whether somebody who took part then wanted to be forgotten since."""
         marks = (self._forgotten.get((place, each)) for each in (_EVERYBODY, *people))
-        return any(mark is not None and not when.is_after(mark) for mark in marks)
+        return any(mark is not None and not self._is_after(when, mark) for mark in marks)
 
-    def allows(self, place: str, people: Iterable[str], when: Moment) -> bool:
+    def allows(self, place: str, people: Iterable[str], when: int) -> bool:
         """Whether everybody had consented by then, and never said no since."""
         marks = (self._since.get((place, each)) for each in people)
-        return all(mark is not None and when.is_after(mark) for mark in marks)
+        return all(mark is not None and self._is_after(when, mark) for mark in marks)
 
     def summary(self) -> Consented:
         yes = [event for event in self._answers.values() if event.on]

@@ -102,14 +102,19 @@ def event_files(path: Path) -> list[Path]:
 def characters_in(paths: Sequence[Path]) -> list[str]:
     """Whose replies the files tell of, by name. Lines that are no JSON are left to `Events`."""
     found: set[str] = set()
+    known: list[bytes] = []  # as it stands in the lines of those who were found
     for file in chain.from_iterable(map(event_files, paths)):
         for _, line in _lines(file):
+            if any(mark in line for mark in known):
+                continue
             try:
                 event = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue
             if isinstance(event, dict) and event.get("kind") == "reply":
-                found.add(str(event.get("character")))
+                name = str(event.get("character"))
+                found.add(name)
+                known.append(b'"character":' + orjson.dumps(name))
     return sorted(found)
 
 

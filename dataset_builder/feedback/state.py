@@ -12,7 +12,7 @@ from sys import intern
 import orjson
 
 from dataset_builder.feedback.answers import Answer, Turn, Vote
-from dataset_builder.feedback.permission import Moment, Permissions, Quarantines
+from dataset_builder.feedback.permission import Clock, Permissions, Quarantines
 from dataset_builder.feedback.quotes import Quotes
 from dataset_builder.schema import (
     ChoiceEvent,
@@ -39,7 +39,8 @@ class Feedback:
     def __init__(self, character: Character) -> None:
         self.character = character
         self.system = system_text(character)
-        self.permissions = Permissions()
+        self.clock = Clock()
+        self.permissions = Permissions(self.clock)
         self.quarantines = Quarantines()
         self.turns: dict[str, Turn] = {}
         self.lost: dict[str, Counter[str]] = {"votes": Counter(), "choices": Counter()}
@@ -48,14 +49,13 @@ class Feedback:
         self._replies: dict[str, Answer] = {}
         self._last: dict[str, Turn] = {}  # by place
         self._quotes = Quotes()
-        self._order = 0
+        self._people: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def take(self, event: FeedbackEvent) -> None:
         if event.character not in ("", self.character.id):
             return
-        self._order += 1
         self.until = max(self.until, event.time)
-        when = Moment(self._order, event.time)
+        when = self.clock.tick(event.time)
         match event:
             case ReplyEvent():
                 self._reply(event, when)
@@ -76,28 +76,28 @@ class Feedback:
 
     # --- a reply --------------------------------------------------------------------------------------------
 
-    def _reply(self, event: ReplyEvent, when: Moment) -> None:
+    def _reply(self, event: ReplyEvent, when: int) -> None:
         if event.reply in self._replies:
             self.repeated += 1
             return
         turn = self.turns.get(event.turn)
         if turn is None:
-            turn = self.turns[event.turn] = self._begin(event, when)
+            turn = self.turns[event.turn] = self._begin(event)
         answer = self._answer(event, turn, when)
-        turn.answers.append(answer)
-        turn.kept, turn.choice, turn.chosen = answer, None, None
+        turn.answers = (*turn.answers, answer)
+        turn.kept, turn.choice = answer, None
         self._replies[event.reply] = answer
         self._quotes.heard(turn.place, event, answer)
 
-    def _begin(self, event: ReplyEvent, when: Moment) -> Turn:
-        turn = Turn(event.turn, intern(event.place), when)
+    def _begin(self, event: ReplyEvent) -> Turn:
+        turn = Turn(event.turn, intern(event.place))
         before = self._last.get(turn.place)
         if before is not None:
-            before.seconds = event.time - before.answers[-1].when.time
+            before.seconds = event.time - self.clock.time(before.answers[-1].when)
         self._last[turn.place] = turn
         return turn
 
-    def _answer(self, event: ReplyEvent, turn: Turn, when: Moment) -> Answer:
+    def _answer(self, event: ReplyEvent, turn: Turn, when: int) -> Answer:
         told = event.consent and bool(event.text)
         said = [Said(text=each.text, name=each.name, quoted=each.quoted) for each in event.said]
         answer = Answer(
@@ -105,10 +105,10 @@ class Feedback:
             when=when,
             event=event.id,
             reply=event.reply,
-            people=_shared(turn, event.people),
+            people=self._shared(event.people),
             platform=intern(event.platform),
             version=intern(event.version),
-            prompt=event.prompt,
+            prompt=hash(event.prompt),
             consent=event.consent,
             grant=event.grant,
             user=user_text(self.character, said) if told else "",
@@ -127,6 +127,11 @@ class Feedback:
             answer.flaw = DIFFERENT
         return answer
 
+    def _shared(self, people: Iterable[str]) -> tuple[str, ...]:
+        """One tuple for all turns of the same people."""
+        found = tuple(map(intern, people))
+        return self._people.setdefault(found, found)
+
     def _window(self, event: ReplyEvent, turn: Turn) -> tuple[Answer, ...] | None:
         """What she remembered: the kept answer of each turn at that moment. None where one is missing."""
         found = []
@@ -138,35 +143,37 @@ class Feedback:
         return tuple(found)
 
     def _hash(self, answer: Answer) -> str:
-        pairs = [[message["role"], message["content"]] for message in self.prompt(answer)]
-        return hashlib.sha256(orjson.dumps(pairs)).hexdigest()
+        return hashlib.sha256(orjson.dumps(self._messages(answer))).hexdigest()
 
     def prompt(self, answer: Answer) -> list[dict[str, str]]:
-        """The messages that it answers, as `inference.prompt.messages` writes them.
+        """The messages that it answers."""
+        return [{"role": role, "content": content} for role, content in self._messages(answer)]
+
+    def _messages(self, answer: Answer) -> list[tuple[str, str]]:
+        """Roles and contents, as `inference.prompt.messages` writes them.
 
         They are put together of parts that were written once: a turn stands in a dozen prompts. The hash
         tells whether that is what was served.
         """
-        written = [{"role": "system", "content": self.system}]
+        written = [("system", self.system)]
         for each in answer.window:
-            written.append({"role": "user", "content": each.user})
-            written.append({"role": "assistant", "content": each.text})
-        written.append({"role": "user", "content": answer.user})
+            written.append(("user", each.user))
+            written.append(("assistant", each.text))
+        written.append(("user", answer.user))
         return written
 
     # --- what people thought of it --------------------------------------------------------------------------
 
-    def _vote(self, event: VoteEvent, when: Moment) -> None:
+    def _vote(self, event: VoteEvent, when: int) -> None:
         answer = self._replies.get(event.reply)
         if answer is None or answer.turn.place != event.place:
             self.lost["votes"][UNKNOWN_REPLY] += 1
             return
         up = None if event.new is None else event.new == "up"
         vote = Vote(intern(event.person), up, event.weight, when, event.id)
-        others = [each for each in answer.votes or () if each.person != event.person]
-        answer.votes = [*others, vote]
+        answer.votes = (*(each for each in answer.votes if each.person != event.person), vote)
 
-    def _choice(self, event: ChoiceEvent, when: Moment) -> None:
+    def _choice(self, event: ChoiceEvent, when: int) -> None:
         turn = self.turns.get(event.turn)
         if turn is None or turn.place != event.place:
             self.lost["choices"][UNKNOWN_REPLY] += 1
@@ -174,7 +181,7 @@ class Feedback:
         turn.choice, turn.chosen = event, when
         turn.kept = turn.find(event.reply) if event.how == "flip" else self._edit(event, turn, when)
 
-    def _edit(self, event: ChoiceEvent, turn: Turn, when: Moment) -> Answer:
+    def _edit(self, event: ChoiceEvent, turn: Turn, when: int) -> Answer:
         """What a person wrote instead of a reply; without her consent its words are missing."""
         first = turn.answers[-1]
         edit = Answer(
@@ -195,11 +202,5 @@ class Feedback:
             quotes=first.quotes,
             author=intern(event.person),
         )
-        turn.edits.append(edit)
+        turn.edits = (*turn.edits, edit)
         return edit
-
-
-def _shared(turn: Turn, people: Iterable[str]) -> tuple[str, ...]:
-    """The people of a turn, as the tuple that its first answer has, where they are the same."""
-    found = tuple(intern(each) for each in people)
-    return turn.answers[0].people if turn.answers and turn.answers[0].people == found else found

@@ -1,7 +1,6 @@
 """Which replies may train: those whose every word, in the reply and in its prompt, may be used today."""
 
 from dataset_builder.feedback.answers import Answer, Vote
-from dataset_builder.feedback.permission import Moment
 from dataset_builder.feedback.state import Feedback
 
 FORGOTTEN = "forgotten"
@@ -71,14 +70,14 @@ class Usable:
             return FORGOTTEN
         if self.why_not(answer):
             return LEFT_OUT
-        if self._feedback.quarantines.holds(vote.person, vote.when.time):
+        if self._feedback.quarantines.holds(vote.person, self._feedback.clock.time(vote.when)):
             return HELD
         if not self.allows(answer, voter, vote.when):
             return NO_CONSENT
         return "" if vote.weight > 0 else WEIGHTLESS
 
-    def forgets(self, answer: Answer, people: tuple[str, ...], when: Moment) -> bool:
+    def forgets(self, answer: Answer, people: tuple[str, ...], when: int) -> bool:
         return self._permissions.forgets(answer.turn.place, people, when)
 
-    def allows(self, answer: Answer, people: tuple[str, ...], when: Moment) -> bool:
+    def allows(self, answer: Answer, people: tuple[str, ...], when: int) -> bool:
         return self._permissions.allows(answer.turn.place, people, when)

@@ -75,7 +75,7 @@ def _distinct(
         texts = [(row.first.user, *(answer.text for answer in row.answers)) for row in alike]
         kept += [alike[at] for at in distinct(texts, config.near_duplicate, config.seed)]
     _count(lost, view, ALIKE, len(rows) - len(kept))
-    return sorted(kept, key=lambda row: row.first.when.order)
+    return sorted(kept, key=lambda row: row.first.when)
 
 
 def _count(lost: dict[str, Counter[str]], view: str, reason: str, count: int) -> None:
@@ -122,11 +122,11 @@ def _said(text: str) -> list[dict[str, str]]:
 
 
 def persons(found: Mapping[tuple[Side, View], Shared]) -> dict[str, dict[str, int]]:
-    """Everybody who has part in a row, with the number of rows in all data sets of each side."""
+    """Everybody who has part in a row, with the number of judgements on each side."""
     counts: dict[str, dict[str, int]] = {}
-    for (side, _), shared in sorted(found.items()):
-        for row in shared.rows:
+    for side in SIDES:
+        rows = {row for (each, _), shared in found.items() if each == side for row in shared.rows}
+        for row in rows:
             for person in row.persons:
-                of = counts.setdefault(person, dict.fromkeys(SIDES, 0))
-                of[side] += 1
+                counts.setdefault(person, dict.fromkeys(SIDES, 0))[side] += 1
     return dict(sorted(counts.items()))

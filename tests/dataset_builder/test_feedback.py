@@ -82,7 +82,7 @@ def test_a_vote_becomes_a_row_with_the_prompt_that_was_served(zhiwei: Character,
     assert (row["completion"], row["label"]) == ([{"role": "assistant", "content": "伞不卖，借你。"}], True)
     assert (row["weight"], row["kind"]) == (0.5, "vote")
     assert row["source"] == {"replies": [second], "events": [bot.events[2]["id"], bot.events[3]["id"]]}
-    assert manifest["persons"] == {"uAn": {"train": 2, "held-out": 0}}  # votes, reward
+    assert manifest["persons"] == {"uAn": {"train": 1, "held-out": 0}}
     assert rows(tmp_path, "sft") == []  # half a thumb is not well liked
 
 
