@@ -54,6 +54,8 @@ class Row:
                 found.update(part.people)
                 if part.author:
                     found.add(part.author)
+                for quoted in part.quotes:
+                    found.update(quoted.people if quoted is not None else ())
         return found
 
     @property

@@ -48,24 +48,30 @@ class Permissions:
         self._is_after = clock.is_after
         self._since: dict[tuple[str, str], int] = {}  # of a yes that stands, the first after a no
         self._answers: dict[tuple[str, str], ConsentEvent] = {}
+        self._no: dict[tuple[str, str], int] = {}  # the last one
         self._forgotten: dict[tuple[str, str], int] = {}
 
     def consent(self, event: ConsentEvent, when: int) -> None:
         whose = event.place, event.person
-        self._answers[whose] = event
-        if event.on:
+        if not event.on:
+            self._answers[whose] = event
+            self._refuse(whose, when)
+        elif whose not in self._no or self._is_after(when, self._no[whose]):
+            self._answers[whose] = event
             self._since.setdefault(whose, when)
-        else:
-            self._since.pop(whose, None)
 
     def forget(self, event: ForgetEvent, when: int) -> None:
         """Her consent goes too: what she says later needs a new one."""
         whose = event.place, event.person
         self._answers.pop(whose, None)
-        self._since.pop(whose, None)
+        self._refuse(whose, when)
         self._forgotten[whose] = when
         if event.alone:
             self._forgotten[event.place, _EVERYBODY] = when
+
+    def _refuse(self, whose: tuple[str, str], when: int) -> None:
+        self._since.pop(whose, None)
+        self._no[whose] = when
 
     def forgets(self, place: str, people: Iterable[str], when: int) -> bool:
         """Whether somebody who took part then wanted to be forgotten since."""

@@ -522,6 +522,19 @@ def test_two_bots_of_one_memory_wrote_folders_that_are_one(zhiwei: Character, tm
     assert list(manifest["persons"]) == ["uBo"]
 
 
+def test_what_is_out_of_order_by_its_clock_is_taken_as_a_no(zhiwei: Character, tmp_path: Path) -> None:
+    """The journal of two folders is only nearly in order: an older yes behind a no is none."""
+    bot = Bot(zhiwei)
+    bot.consent("p1", "uAn", False)
+    bot.time -= 30
+    bot.consent("p1", "uAn")
+    bot.time += 60
+    bot.vote("p1", bot.say("p1", [("uAn", "说了")], "听了。"), "uAn", "up")
+    bot.write(tmp_path / "feedback")
+    assert export(tmp_path)["consent"] == {"on": 0, "off": 1, "terms": {}}
+    assert rows(tmp_path, "votes") == []
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

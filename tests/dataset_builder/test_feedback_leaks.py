@@ -256,6 +256,8 @@ def test_no_word_leaks_and_every_vote_that_may_is_there(
         for text in story.texts:
             if not story.may(text):
                 assert text.words not in written, text
+            elif text.words in written:
+                assert {person for person, _ in text.owners} <= manifest["persons"].keys()
         for person in ("uAn", "uBo", "uCi"):
             if not any(story.allows(place, person, story.now + 1) for place in PLACES):
                 assert person not in manifest["persons"]
