@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from inference import release_command
 from inference.errors import CharacterError, InferenceError, InferenceRejected
 from inference.progress import say
 from inference.settings import InferenceSettings, WrongSetting
@@ -21,11 +22,12 @@ examples:
   python -m inference serve                   serve it with every adapter in characters/*/adapters/
   python -m inference ask maeve "Who are you?"
   python -m inference list                    characters, their versions, and what is refused and why
+  python -m inference adapters --help         publish, try, promote and roll back versions
   CHATNVL_MODEL=Qwen/Qwen3-8B python -m inference serve     another base; a folder works too
 
-An adapter version is a folder characters/<id>/adapters/<base>/v<n>/ and is served as <id>.v<n>. Put a new
-one there while the server runs, and it is loaded. Settings are environment variables or lines of .env;
-.env.example explains them."""
+An adapter version is a folder characters/<id>/adapters/<base>/v<n>/ and is served as <id>.v<n>. Until the
+first is published, put a new one there while the server runs, and it is loaded and answers. Settings are
+environment variables or lines of .env; .env.example explains them."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,12 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--greedy", action="store_true", help="the most probable words: the same answer every time"
     )
 
-    commands.add_parser(
-        "list",
-        help="show characters, adapter versions, and what is refused",
-        description="Shows the characters, the adapter versions that will be served on the base model, and "
-        "those that are refused, with the reason.",
-    )
+    release_command.add_parser(commands)
     return root
 
 
@@ -100,9 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 return ask(args.character, args.text, greedy=args.greedy)
             case _:
-                from inference.list import show
-
-                return show(_settings())
+                return release_command.run(args, _settings())
     except (ValidationError, SettingsError) as error:
         say(_one_line(error))
         return 2

@@ -59,14 +59,14 @@ class Comparison(BaseModel):
         old, new = _told(self.stable, language), _told(self.canary, language)
         points, wanted = round(100 * self.smallest, 1), 1 / self.alpha
         if language == "zh":
-            start = f"试用版 {new}，现用版 {old}"
+            start = f"试用版：{new}；现用版：{old}"
             if self.missing:
                 return f"{start}；还差约 {self.missing:,} 票才看得出 {points:g} 个百分点的差别"
             if self.verdict == "undecided":
                 return f"{start}；看不出差别：证据值 {self.e_value:.2g}，需要 {wanted:.4g}"
             better = "更受喜欢" if self.verdict == "better" else "更不受喜欢"
             return f"{start}；{better}：证据值 {self.e_value:.3g}，超过 {wanted:.4g}"
-        start = f"{new} like the canary, {old} the stable version"
+        start = f"canary: {new}, stable: {old}"
         if self.missing:
             return f"{start}; about {self.missing:,} more votes could show a difference of {points:g} points"
         if self.verdict == "undecided":
@@ -163,8 +163,8 @@ def _best(up: float, down: float) -> float:
 
 def _told(rate: Rate, language: str) -> str:
     if not rate.votes:
-        return "还没有票" if language == "zh" else "nobody yet says whether they"
+        return "还没有票" if language == "zh" else "no votes yet"
     value, low, high = (f"{100 * each:.0f}" for each in (rate.value, rate.low, rate.high))
     if language == "zh":
         return f"{rate.votes:.4g} 票中 {value} % 喜欢（{low} 到 {high}）"
-    return f"{value} % ({low} to {high}) of {rate.votes:.4g} votes"
+    return f"liked in {value} % ({low} to {high}) of {rate.votes:.4g} votes"

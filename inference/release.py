@@ -34,6 +34,7 @@ _LOCK_SECONDS = 10.0
 
 Arm = Literal["", "stable", "canary"]
 Action = Literal["publish", "canary", "promote", "rollback"]
+State = Literal["stable", "canary", "previous", "published", "retired", "rolled-back", "unpublished"]
 
 
 class ReleaseError(InferenceError):
@@ -113,6 +114,22 @@ class Release(_Written):
         """Of the weights that were published under this name; "" where none were."""
         published = (each for each in reversed(self.history) if each.action == "publish")
         return next((each.sha256 for each in published if each.version == version), "")
+
+    def state(self, version: str) -> State:
+        """What `version` is now. `retired`: it was stable once, longer ago than `previous`."""
+        if version == self.stable:
+            return "stable"
+        if self.canary is not None and version == self.canary.version:
+            return "canary"
+        if version == self.previous:
+            return "previous"
+        last = next((each.action for each in reversed(self.history) if each.version == version), None)
+        states: dict[Action | None, State] = {
+            "publish": "published",
+            "promote": "retired",
+            "rollback": "rolled-back",
+        }
+        return states.get(last, "unpublished")
 
     def publish(self, version: str, sha256: str, *, by: str, reason: str = "") -> "Release":
         """`version` may be tried or promoted from now on."""

@@ -392,8 +392,8 @@ def votes(data: Path, **liked: tuple[str, int, int]) -> None:
 @pytest.mark.parametrize(
     ("canary", "words", "stable"),
     [
-        ((900, 100), "`maeve.v3` answers everybody now: 90 %", "maeve.v3"),
-        ((300, 700), "`maeve.v3` is taken back: 30 %", "maeve.v2"),
+        ((900, 100), "`maeve.v3` answers everybody now: canary: liked in 90 %", "maeve.v3"),
+        ((300, 700), "`maeve.v3` is taken back: canary: liked in 30 %", "maeve.v2"),
     ],
 )
 async def test_a_trial_that_decides_is_decided_by_the_votes(

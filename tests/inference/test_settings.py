@@ -61,7 +61,11 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(
     assert value in said
 
 
-@pytest.mark.parametrize("command", ["", "prepare", "serve", "ask", "list"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "prepare", "serve", "ask", "list", "adapters"]
+    + [f"adapters {one}" for one in ["list", "publish", "canary", "promote", "rollback", "diff", "report"]],
+)
 def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([*command.split(), "--help"])
