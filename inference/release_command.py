@@ -5,10 +5,13 @@ import getpass
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inference.progress import say
 from inference.settings import InferenceSettings, WrongSetting
+
+if TYPE_CHECKING:
+    from inference.shelf import Shelf
 
 _ABOUT = """\
 Which version of a character answers people. A new version is published (checked, and compared with the one
@@ -155,7 +158,7 @@ def run(args: argparse.Namespace, settings: InferenceSettings) -> int:
     return actions[args.action](args, settings, shelf)
 
 
-def show_list(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def show_list(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     """The table of versions."""
     from inference.characters import load_characters
     from inference.release_shown import show_versions
@@ -164,7 +167,7 @@ def show_list(args: argparse.Namespace, settings: InferenceSettings, shelf: Any)
     return show_versions(shelf, load_characters(settings.characters), read_tally(settings.data))
 
 
-def _publish(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _publish(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     from inference.publish import NotGoodEnough, publish
     from inference.release_shown import show_figures
     from inference.versions import read_evaluation
@@ -192,7 +195,7 @@ def _publish(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) 
     return 0
 
 
-def _canary(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _canary(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     from inference.release import Canary
     from inference.trial import compared, read_tally
 
@@ -218,7 +221,7 @@ def _canary(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -
     return 0
 
 
-def _promote(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _promote(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     from inference.characters import parse_served_name
     from inference.trial import compared, read_tally
 
@@ -235,19 +238,19 @@ def _promote(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) 
     return 0
 
 
-def _roll_back(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _roll_back(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     release = shelf.roll_back(args.version, by=_who(), reason=args.reason)
     say(f"`{release.history[-1].version}` is taken back; `{release.stable}` answers everybody")
     return 0
 
 
-def _diff(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _diff(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     from inference.release_shown import show_difference
 
     return show_difference(shelf, args.version, args.other)
 
 
-def _report(args: argparse.Namespace, settings: InferenceSettings, shelf: Any) -> int:
+def _report(args: argparse.Namespace, settings: InferenceSettings, shelf: "Shelf") -> int:
     from inference.release_report import write_report
     from inference.trial import read_tally
 

@@ -93,7 +93,7 @@ class Report:
         liked = votes_for(self._tally, self._name)
         if liked.votes:
             under = f"{_between(liked)}, {say('of_votes', votes=f'{liked.votes:,.0f}')}"
-            tiles.append((say("liked"), f"{100 * liked.value:.0f} %", under))
+            tiles.append((say("liked"), _percent(liked.value), under))
         if self._evaluation and self._evaluation.goals:
             goals = self._evaluation.goals
             met = str(sum(goal.met for goal in goals))
@@ -101,7 +101,7 @@ class Report:
         if self._reward:
             right = self._reward.overall
             under = f"{_between(right)}, {say('pairs', count=right.n)}"
-            tiles.append((say("right"), f"{100 * right.value:.0f} %", under))
+            tiles.append((say("right"), _percent(right.value), under))
         cells = (
             f"<li><span>{escape(top)}</span><b>{escape(value)}</b><i>{escape(under)}</i></li>"
             for top, value, under in tiles
@@ -110,7 +110,7 @@ class Report:
 
     def _share(self) -> str:
         canary = self._release.canary if self._release else None
-        return f"{canary.share:.0%}" if canary and canary.version == self._name else ""
+        return _percent(canary.share) if canary and canary.version == self._name else ""
 
     def _trial(self) -> str:
         release = self._release
@@ -123,7 +123,7 @@ class Report:
             since=_day(canary.since),
             canary=canary.version,
             stable=release.stable,
-            share=f"{canary.share:.0%}",
+            share=_percent(canary.share),
         )
         decides = self._say("decides" if canary.decides else "by_hand")
         rows = ((canary.version, trial.canary), (release.stable, trial.stable))
@@ -171,7 +171,7 @@ class Report:
     def _told_point(self, version: str, point: Point) -> str:
         liked = point.liked
         votes = self._say("of_votes", votes=f"{liked.votes:,.0f}")
-        return f"{version}, {point.day.isoformat()}: {100 * liked.value:.0f} % ({_between(liked)}), {votes}"
+        return f"{version}, {point.day.isoformat()}: {_percent(liked.value)} ({_between(liked)}), {votes}"
 
     # --- what was measured ----------------------------------------------------------------------------------
 
@@ -288,13 +288,18 @@ class Report:
         yield f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>'
         for each in reversed(self._release.history):
             this = ' class="this"' if each.version == self._name else ""
-            cells = (_minute(each.time), each.version, say(each.action), each.reason, say(each.by))
-            yield f"<tr{this}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            cells = (each.version, say(each.action), each.reason, say(each.by))
+            yield f'<tr{this}><td class="time">{_minute(each.time)}</td>'
+            yield "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
         yield "</tbody></table></div>"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def _rate_cells(found: Rate | Accuracy, count: str = "") -> str:
-    told = f"{100 * found.value:.0f} %<small>{_between(found)}{f', {escape(count)}' if count else ''}</small>"
+    told = f"{_percent(found.value)}<small>{_between(found)}{f', {escape(count)}' if count else ''}</small>"
     return f'<td class="n">{told}</td><td>{interval_bar(found.low, found.value, found.high)}</td>'
 
 

@@ -30,7 +30,8 @@ table { border-collapse: collapse; width: 100%; font-size: 15px; font-variant-nu
 th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--faint);
   vertical-align: top; }
 th { font-weight: 600; }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td.n, th.n { text-align: right; }
+.n, .time { white-space: nowrap; }
 td small { display: block; }
 tbody th { font-weight: 400; }
 tr.group th { color: var(--series-2); font-weight: 600; padding-top: 18px; }
