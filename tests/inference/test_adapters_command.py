@@ -214,6 +214,27 @@ def test_a_folder_from_elsewhere_becomes_the_next_free_version(desk: Desk, tmp_p
     assert "`maeve.v3` is published" in desk("publish", str(given)), "a number is never given twice"
 
 
+def test_a_copy_that_ends_halfway_leaves_nothing(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.version(1)
+    desk("publish", "maeve.v1")
+    given, before = desk.version(2, tmp_path / "given"), desk.files()
+
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("inference.publish._reach_the_disk", full)
+        assert "it cannot be copied" in desk("publish", str(given), code=1)
+    assert desk.files() == before
+    left = desk.versions / ".publishing" / "maeve" / "adapters" / "tiny" / "v2"  # of one who was killed
+    shutil.copytree(given, left)
+    assert "maeve.v2" not in desk("list")
+    assert "`maeve.v2` is published" in desk("publish", str(given))
+    assert not (desk.versions / ".publishing").exists()
+
+
 def _nan(folder: Path) -> None:
     from numpy import full
     from safetensors.numpy import load_file, save_file
