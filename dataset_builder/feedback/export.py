@@ -33,7 +33,7 @@ from dataset_builder.feedback.share import Shared
 from dataset_builder.feedback.signals import denominators, implicit
 from dataset_builder.feedback.state import Feedback
 from dataset_builder.feedback.usable import Usable
-from dataset_builder.feedback.views import SETS, Side, View, columns, name_of, persons, views
+from dataset_builder.feedback.views import DRAWN_FROM, SETS, Side, View, columns, name_of, persons, views
 from dataset_builder.schema import Grant
 from inference.characters import Character
 
@@ -44,6 +44,7 @@ Bar = Callable[[str, int], AbstractContextManager[Advance]]  # of what is done, 
 IMPLICIT = "implicit.jsonl"
 DENOMINATORS = "denominators.json"
 _PIECE = 1 << 20  # bytes
+_LIKED = b'"label":true,'
 _THREADS = 2  # that write Parquet: its work is done outside of Python, and each takes some 60 MB
 
 
@@ -108,7 +109,7 @@ def _rows_and_manifest(
     consented = feedback.permissions.summary()
     files = _write_sets(folder, sets, feedback, advance)
     signals: Counter[str] = Counter()
-    folder.write(IMPLICIT, _lines(_counted(implicit(feedback, usable), signals)))
+    folder.write(IMPLICIT, _pieces(_lines(_counted(implicit(feedback, usable), signals))))
     folder.write(DENOMINATORS, [_json(denominators(feedback, usable))])
     for name, rows in ((IMPLICIT, signals.total()), (DENOMINATORS, 1)):
         files[name] = WrittenFile(rows=rows, sha256=folder.digests[name])
@@ -140,7 +141,10 @@ def _write_sets(folder: Folder, sets: Sets, feedback: Feedback, advance: Advance
     written = {}
     for (side, view), shared in sets.items():
         name = f"{name_of(side, view)}.jsonl"
-        folder.write(name, _lines(columns(view, row, feedback) for row in shared.rows))
+        if view in DRAWN_FROM:
+            folder.write(name, _pieces(_drawn(folder.path, sets, side, view)))
+        else:
+            folder.write(name, _pieces(_lines(columns(row, feedback) for row in shared.rows)))
         written[name] = WrittenFile(
             rows=len(shared.rows),
             sha256=folder.digests[name],
@@ -150,6 +154,20 @@ def _write_sets(folder: Folder, sets: Sets, feedback: Feedback, advance: Advance
         )
         advance(len(written))
     return written
+
+
+def _drawn(folder: Path, sets: Sets, side: Side, view: View) -> Iterator[bytes]:
+    """Lines of a data set, from those that it is drawn from.
+
+    An `sft` row is its vote's without the label. Only its reply is learned, and not those in its prompt:
+    nobody liked them.
+    """
+    wanted = set(sets[side, view].rows)
+    for source in DRAWN_FROM[view]:
+        with (folder / f"{name_of(side, source)}.jsonl").open("rb") as lines:
+            for row, line in zip(sets[side, source].rows, lines, strict=True):
+                if row in wanted:  # words cannot be taken for the label: their quotation marks are escaped
+                    yield line.replace(_LIKED, b"", 1) if view == "sft" else line
 
 
 def _with_parquet(folder: Folder, manifest: Manifest, advance: Advance) -> Manifest:
@@ -167,7 +185,7 @@ def _convert(folder: Folder, name: str) -> tuple[str, str]:
     made, rows = f"{name}.parquet", f"{name}.jsonl"
     part = folder.path / f"{made}.unfinished"
     parquet.convert(folder.path / rows, part)
-    folder.write(made, _pieces(part))
+    folder.write(made, _bytes(part))
     part.unlink()
     return made, rows
 
@@ -190,7 +208,8 @@ def _rows(shared: Shared) -> Rows:
 def _grants(sets: Sets) -> list[Grant]:
     """Those under which what stands in the rows may stand there."""
     answers = {answer for shared in sets.values() for row in shared.rows for answer in row.answers}
-    parts = {part for answer in answers for part in (answer, *answer.window)}
+    granted = (answer for answer in answers if answer.grant is not None)  # then those in its prompt are too
+    parts = {part for answer in granted for part in (answer, *answer.window)}
     grants = {part.grant.model_dump_json(): part.grant for part in parts if part.grant is not None}
     return [grants[key] for key in sorted(grants)]
 
@@ -205,7 +224,7 @@ def _software() -> str:
 # --- bytes ----------------------------------------------------------------------------------------------
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _bytes(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
@@ -218,8 +237,11 @@ def _counted(rows: Iterable[dict[str, Any]], names: Counter[str]) -> Iterator[di
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-    """In pieces: a hundred lines a write."""
-    lines = (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """A hundred lines at once."""
     while piece := b"".join(islice(lines, 100)):
         yield piece
 

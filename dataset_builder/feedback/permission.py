@@ -75,6 +75,8 @@ class Permissions:
 
     def forgets(self, place: str, people: Iterable[str], when: int) -> bool:
         """Whether somebody who took part then wanted to be forgotten since."""
+        if not self._forgotten:
+            return False
         marks = (self._forgotten.get((place, each)) for each in (_EVERYBODY, *people))
         return any(mark is not None and not self._is_after(when, mark) for mark in marks)
 

@@ -32,7 +32,8 @@ class Usable:
 
     def _why_not(self, answer: Answer) -> str:
         parts = (answer, *answer.window)
-        reasons = {self._why_no_words(part) for part in parts}
+        known = self._of_words
+        reasons = {known[part] if part in known else self._why_no_words(part) for part in parts}
         for reason in (FORGOTTEN, NO_GRANT, NO_CONSENT, NO_WORDS, QUOTES):
             if reason in reasons:
                 return reason
@@ -42,12 +43,11 @@ class Usable:
 
     def _why_no_words(self, answer: Answer) -> str:
         """Why what was said and answered in a turn may not stand in a row."""
-        if answer not in self._of_words:
-            why = self._why_nobody_said(answer)
-            if not why and any(quoted is None or self._why_nobody_said(quoted) for quoted in answer.quotes):
-                why = QUOTES
-            self._of_words[answer] = why
-        return self._of_words[answer]
+        why = self._why_nobody_said(answer)
+        if not why and any(quoted is None or self._why_nobody_said(quoted) for quoted in answer.quotes):
+            why = QUOTES
+        self._of_words[answer] = why
+        return why
 
     def _why_nobody_said(self, answer: Answer) -> str:
         """The same, but for what is quoted there."""

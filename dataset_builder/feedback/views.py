@@ -19,6 +19,7 @@ View = Literal["votes", "preference", "reward", "sft"]
 Side = Literal["train", "held-out"]
 SIDES: tuple[Side, ...] = ("train", "held-out")
 VIEWS: tuple[View, ...] = ("votes", "preference", "reward", "sft")
+DRAWN_FROM: dict[View, tuple[View, ...]] = {"reward": ("preference", "votes"), "sft": ("votes",)}
 SETS = tuple((side, view) for side in SIDES for view in VIEWS)
 
 ALIKE = "nearly the same as another"
@@ -45,20 +46,24 @@ def views(
         votes = [row for row in judged if side[row.first.turn.place] == each]
         pairs = [row for row in chosen if side[row.first.turn.place] == each]
         pairs = _distinct([*pairs, *opposites(votes)], config, lost, "preference")
-        for view, rows in _of_side(votes, pairs).items():
+        whole: dict[View, Sequence[Row]] = {"votes": votes, "preference": pairs}
+        for view in VIEWS:
+            rows = (
+                whole[view]
+                if view in whole
+                else _drawn(view, found[each, "votes"], found[each, "preference"])
+            )
             found[each, view] = bounded(rows, config.share, config.seed)
             _count(lost, name_of(each, view), TOO_MANY, len(rows) - len(found[each, view].rows))
     return found
 
 
-def _of_side(votes: Sequence[Row], pairs: Sequence[Row]) -> dict[View, list[Row]]:
-    paired = {answer for row in pairs if row.kind == "votes" for answer in row.answers}
-    return {
-        "votes": list(votes),
-        "preference": list(pairs),
-        "reward": [*pairs, *(row for row in votes if row.first not in paired)],
-        "sft": [row for row in votes if row.better and row.weight >= _LIKED],
-    }
+def _drawn(view: View, votes: Shared, pairs: Shared) -> list[Row]:
+    """The rows of a data set that has none of its own, in the order of `DRAWN_FROM`."""
+    if view == "sft":
+        return [row for row in votes.rows if row.better and row.weight >= _LIKED]
+    paired = {answer for row in pairs.rows if row.kind == "votes" for answer in row.answers}
+    return [*pairs.rows, *(row for row in votes.rows if row.first not in paired)]
 
 
 def _distinct(
@@ -85,10 +90,9 @@ def _count(lost: dict[str, Counter[str]], view: str, reason: str, count: int) ->
 
 def sides(rows: Iterable[Row], held_out: float, seed: int) -> dict[str, Side]:
     """The side of each conversation: persons and conversations that rows connect have one together."""
-    links = {
-        (f"place {place}", f"person {one}") for row in rows for place in row.places for one in row.persons
-    }
-    group = groups({name for link in links for name in link}, sorted(links))
+    met = {(place, person) for row in rows for place in row.places for person in row.persons}
+    links = [(f"place {place}", f"person {person}") for place, person in sorted(met)]
+    group = groups({name for link in links for name in link}, links)
     sizes = Counter(group[f"place {row.first.turn.place}"] for row in rows)
     split = assign(sizes, 0, held_out, seed)
     return {
@@ -98,18 +102,13 @@ def sides(rows: Iterable[Row], held_out: float, seed: int) -> dict[str, Side]:
     }
 
 
-def columns(view: View, row: Row, feedback: Feedback) -> dict[str, Any]:
-    """A row, with TRL's column names; `weight`, `kind` and `source` are ours.
-
-    Only the reply of an `sft` row is learned, and not those in its prompt: nobody liked them.
-    """
+def columns(row: Row, feedback: Feedback) -> dict[str, Any]:
+    """A row, with TRL's column names; `weight`, `kind` and `source` are ours."""
     written: dict[str, Any] = {"prompt": feedback.prompt(row.first)}
     if row.better and row.worse:
         written |= {"chosen": _said(row.better.text), "rejected": _said(row.worse.text)}
     else:
-        written["completion"] = _said(row.first.text)
-        if view != "sft":
-            written["label"] = row.better is not None
+        written |= {"completion": _said(row.first.text), "label": row.better is not None}
     return written | {
         "kind": row.kind,
         "weight": min(_HEAVIEST, round(row.weight, 6)),
