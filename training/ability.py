@@ -99,6 +99,15 @@ class Ability:
         )
 
 
+def has_lost(before: Ability, now: Ability, share: float) -> bool:
+    """Whether `now` answers fewer of the same questions than `before` did, by more than `share` of them and
+    by more than chance: of the answers that differ, every second one is worse by chance alone (McNemar 1947,
+    one-sided, 5 %)."""
+    lost = sum(right and not now.right[id_] for id_, right in before.right.items())
+    gained = sum(now.right[id_] and not right for id_, right in before.right.items())
+    return lost - gained > share * sum(before.right.values()) + 1.645 * math.sqrt(lost + gained)
+
+
 def read_items(language: str) -> list[Choice | Exact | Pattern]:
     """The questions of one language."""
     path = PROBES / f"ability.{language}.jsonl"

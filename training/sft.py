@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from inference.characters import Character
 from inference.progress import say
+from training.ability import Ability, ability, has_lost
 from training.batches import additive, collate
 from training.config import Count, Paths, Positive, RunConfig, Share
 from training.data import Row, read_rows, replay, split, tokens_of, wrong_language_rows
@@ -60,7 +61,8 @@ class SftConfig(RunConfig):
     patience: Count = 3
     """Looks at the held-out rows that may bring nothing better before training stops."""
     ability_limit: Share = 0.05
-    """Share of general ability that may be lost; a state that lost more is never the best one."""
+    """Share of general ability that may be lost; a state that lost more, and more than chance takes away, is
+    never the best one."""
     probe: bool = True
     """Look at general ability and style during training, not only at the held-out loss."""
     layout: Literal["auto", "shared", "packed", "padded"] = "auto"
@@ -221,7 +223,6 @@ def _best(history: Sequence[Mapping[str, Any]], step: int | None) -> dict[str, f
 
 
 def _probe(model: Any, tokenizer: Any, character: Character, held_out: Sequence[Row]) -> Any:
-    from training.ability import ability
     from training.metrics import rouge1
     from training.voice import Voice
 
@@ -230,10 +231,10 @@ def _probe(model: Any, tokenizer: Any, character: Character, held_out: Sequence[
     language = character.language
     asked = held_out[:12]
 
-    def look() -> dict[str, float]:
+    def look() -> tuple[Ability, float]:
         replies = voice.replies([row.messages[: row.learned[0]] for row in asked], greedy)
         style = [rouge1(reply, row.answers[0], language) for reply, row in zip(replies, asked, strict=True)]
-        return {"ability": ability(voice, [language]).share, "style": fmean(style)}
+        return ability(voice, [language]), fmean(style)
 
     return look
 
@@ -251,7 +252,7 @@ def character_trainer() -> Any:
     class CharacterTrainer(SFTTrainer):
         probe: Any = None
         ability_limit = 1.0
-        _ability_before: float | None = None
+        _ability_before: Ability | None = None
 
         def compute_loss(
             self,
@@ -310,12 +311,12 @@ def character_trainer() -> Any:
             loss = (summed[0] / summed[1].clamp(min=1)).item()
             figures = {f"{metric_key_prefix}_loss": loss, f"{metric_key_prefix}_kept_loss": loss}
             if self.probe is not None:
-                looked = self.probe()
+                now, style = self.probe()
                 if self._ability_before is None:
                     with self.model.disable_adapter():
-                        self._ability_before = self.probe()["ability"]
-                figures |= {f"{metric_key_prefix}_{name}": value for name, value in looked.items()}
-                if looked["ability"] < self._ability_before * (1 - self.ability_limit):
+                        self._ability_before, _ = self.probe()
+                figures |= {f"{metric_key_prefix}_ability": now.share, f"{metric_key_prefix}_style": style}
+                if has_lost(self._ability_before, now, self.ability_limit):
                     figures[f"{metric_key_prefix}_kept_loss"] = float("inf")
             figures[f"{metric_key_prefix}_seconds"] = time.monotonic() - began
             self.log(dict(figures))

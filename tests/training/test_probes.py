@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from training.ability import Exact, Pattern, read_items, read_texts
+from training.ability import Ability, Exact, Pattern, has_lost, read_items, read_texts
 from training.data import read_rows
 
 PROBES = Path(__file__).parents[2] / "training" / "probes"
@@ -317,3 +317,17 @@ def test_an_assistant_gives_itself_away_and_small_talk_does_not(language: str) -
         assert found(phrases, said), said
     for row in rows("smalltalk", language):
         assert not found(phrases, row["prompt"]), row["prompt"]
+
+
+def test_ability_is_lost_where_more_is_missing_than_chance_takes() -> None:
+    def answered(right: set[int]) -> Ability:
+        return Ability({str(number): number in right for number in range(80)}, {})
+
+    before = answered(set(range(44)))
+    few_others = answered(set(range(3, 44)) | {70, 71})  # three lost, two gained: chance
+    many_lost = answered(set(range(14, 44)))
+    assert not has_lost(before, before, 0)
+    assert not has_lost(before, few_others, 0)
+    assert has_lost(before, many_lost, 0.05)
+    assert not has_lost(before, many_lost, 0.3)  # of 44 questions 14 are 32 %: no more than chance adds
+    assert not has_lost(many_lost, before, 0)

@@ -14,6 +14,7 @@ import pytest
 
 from inference.base import Base
 from inference.characters import Character
+from training.ability import Ability
 from training.config import load_config
 from training.errors import ConfigError, RowError, TrainingError
 
@@ -250,8 +251,13 @@ def test_a_probe_that_falls_keeps_its_state_from_being_the_best(
 ) -> None:
     import training.sft
 
-    shares = iter([0.5, 0.5, 0.49] + [0.1] * 99)  # at the first look, of the bare base, then later looks
-    monkeypatch.setattr(training.sft, "_probe", lambda *_: lambda: {"ability": next(shares), "style": 0.0})
+    shares = iter([50, 50, 49] + [10] * 99)  # at the first look, of the bare base, then later looks
+
+    def look() -> tuple[Ability, float]:
+        right = next(shares)
+        return Ability({f"en-{number}": number < right for number in range(100)}, {}), 0.0
+
+    monkeypatch.setattr(training.sft, "_probe", lambda *_: look)
     version = training.sft.sft(config_of(character, tiny_base(), "probe=true", "epochs=8"))
     looks = [entry for entry in history(version) if "eval_loss" in entry]
     best = json.loads((version / "version.json").read_text(encoding="utf-8"))["figures"]["best_step"]
