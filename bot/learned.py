@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import orjson
 
-from bot.versions import DataFile, VersionFolder, ancestors
+from bot.versions import VersionFolder, ancestors
 from dataset_builder.schema import Message
 from inference.characters import Character
+from inference.manifest import DataFile
 from inference.prompt import exchange, training_row
 
 Kind = Literal["dialogue", "liked", "disliked", "preferred"]

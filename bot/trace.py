@@ -26,10 +26,11 @@ from bot.messages import Conversation, Place
 from bot.nearest import Index, Near
 from bot.opinions import Opinion, opinions, opinions_in_files
 from bot.scripts import ScriptLine, script_lines
-from bot.versions import Ancestor, VersionFolder, ancestors, find_versions, versions
+from bot.versions import VersionFolder, ancestors, find_versions, versions
 from dataset_builder.schema import Message
 from inference import prompt
 from inference.characters import Character
+from inference.manifest import Ancestor
 
 NEAREST = 5
 _REPLY = re.compile(r"[a-z0-9]{1,20}")

@@ -12,51 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from inference.characters import VERSION, Character, served_name
+from inference.manifest import Ancestor, DataFile, Manifest
 
 _REWARD = re.compile(r"r[1-9][0-9]{0,5}")
 
 log = logging.getLogger(__name__)
-
-
-class DataFile(BaseModel):
-    """A file that was trained on, as it was then."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    sha256: str
-    rows: int
-
-
-class Ancestor(BaseModel):
-    """A version that another was trained on top of."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    sha256: str
-    stage: str
-
-
-class Manifest(BaseModel):
-    """`version.json`, as `training` writes it; of the first versions `trained` tells the same in other
-    words."""
-
-    model_config = ConfigDict(frozen=True)
-
-    base: str
-    sha256: str
-    card: str = ""
-    stage: str = ""
-    config: dict[str, Any] = {}
-    data: tuple[DataFile, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()  # parents, the nearest first
-    figures: dict[str, float] = {}
-    seed: int = 0
-    trained: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +113,7 @@ def _found(character: Character) -> Iterator[VersionFolder]:
 
 def _with_first_data(manifest: Manifest, character: Character) -> Manifest:
     """The first versions learned her `dialogues.jsonl`, and say no more than its hash."""
-    old = manifest.trained
+    old = (manifest.model_extra or {}).get("trained", {})
     if manifest.data or not isinstance(old.get("dialogues"), str):
         return manifest
     file = DataFile(

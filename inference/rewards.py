@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.characters import VERSION
 from inference.errors import AdapterError
+from inference.manifest import Manifest
 from inference.shelf import Shelf
-from inference.versions import Manifest, read_manifest
+from inference.versions import read_manifest
 
 REWARD_FILE = "reward.json"
 

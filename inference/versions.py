@@ -5,12 +5,13 @@ Whether a version may be served is checked by `inference.adapters`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inference.adapters import VERSION_FILE
 from inference.errors import AdapterError
+from inference.manifest import Manifest, Number
 
 EVALUATION_FILE = "evaluation.json"
 OWN = (
@@ -19,7 +20,6 @@ OWN = (
 )  # the version itself among an evaluation's systems: with the card, or bare
 BASES = ("base", "card")  # the base model without the card, and with it
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -27,40 +27,6 @@ class _Read(BaseModel):
     """Another program's file: what is not named here is left out."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class DataFile(_Read):
-    """A file that was trained on, as it was then."""
-
-    path: str
-    sha256: str
-    rows: int = 0
-
-
-class Ancestor(_Read):
-    """A version that another was trained on top of."""
-
-    name: str
-    sha256: str
-    stage: str = ""
-
-
-class Manifest(_Read):
-    """`version.json`. The first versions say no more than base and hashes."""
-
-    base: str
-    base_sha256: str
-    sha256: str
-    character: str = ""
-    card: str = ""
-    stage: str = ""
-    config: dict[str, Any] = {}
-    data: tuple[DataFile, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
-    """Parents, the nearest first."""
-    figures: dict[str, Number] = {}
-    seed: int = 0
-    libraries: dict[str, str] = {}
 
 
 class Figure(_Read):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from inference.base import Base
 from inference.characters import Character, load_character
 from inference.errors import CharacterError
+from inference.manifest import Manifest
 from inference.progress import Advance, progress
 from training.ability import PROBES
 from training.config import ModelConfig, Paths, Share
@@ -24,7 +25,7 @@ from training.evaluation import Evaluation, Judgement, System
 from training.exam import ADAPTER, BARE, BASE, CARD, PARTS, Answers, Examiner, Settings, spread, write_exam
 from training.files import write_whole
 from training.model import check_parent, find_base, load_model, load_tokenizer
-from training.version import Manifest, read_manifest, served_as
+from training.version import read_manifest, served_as
 from training.voice import Voice
 
 EVALUATION = "evaluation.json"

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from inference.manifest import Manifest
 from training.errors import TrainingError
 from training.evaluate import EVALUATION
 from training.evaluation import ABILITY_LOSS, PERPLEXITY_DROP, STYLE_GAIN, Evaluation
 from training.exam import ADAPTER, BARE, BASE, CARD
-from training.version import HISTORY, Manifest, read_manifest, served_as
+from training.version import HISTORY, read_manifest, served_as
 
 # What stages log when they look at the model during training.
 ABILITY_PROBES = ("eval_ability", "probe_ability")

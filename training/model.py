@@ -11,12 +11,13 @@ from inference.adapters import CONFIG, WEIGHTS
 from inference.base import Base
 from inference.characters import Character, load_character
 from inference.errors import AdapterError, CharacterError, ModelError
+from inference.manifest import Manifest
 from inference.models import prepare
 from inference.settings import InferenceSettings, WrongSetting
 from inference.tensors import read_header
 from training.config import LoraConfig, ModelConfig, RunConfig
 from training.errors import ConfigError, TrainingError
-from training.version import Manifest, read_manifest
+from training.version import read_manifest
 
 
 def find_base(config: ModelConfig) -> Base:

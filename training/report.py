@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 from inference.characters import Character, load_character
 from inference.errors import CharacterError
+from inference.manifest import Manifest
 from training.advice import advice
 from training.charts import DARK, LIGHT, Chart, SeedRun, bars, best_of, curves, frontier, number
 from training.config import Paths, Section
 from training.errors import ConfigError, TrainingError
 from training.evaluation import ABILITY_LOSS, STYLE_GAIN, Evaluation, Metric, Sample, System
 from training.findings import ABILITY_PROBES, STYLE_PROBES, Point, Version, read_version
-from training.version import Manifest
 from training.wording import STAGES, better, cost, duration, interval, met, signed, span, tiles
 
 HERE = Path(__file__).parent

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inference.adapters import VERSION_FILE
 from inference.base import Base
 from inference.characters import Character
+from inference.manifest import DataFile
 from inference.progress import say
 from training.base_replies import BaseReplies
 from training.calibration import Accuracy, Calibration, accuracy, calibration, temperature_of
@@ -51,7 +52,7 @@ from training.pairs import Conversation, Preference, by_weight, ids_of, pairs_of
 from training.prefix import share_prefix
 from training.progress import watch
 from training.run import Run, adapter_state, arguments, stop_early
-from training.version import HISTORY, DataFile, data_file, manifest_of, write_adapter
+from training.version import HISTORY, data_file, manifest_of, write_adapter
 
 REPORT = "reward.json"
 REWARD = re.compile(r"r[1-9][0-9]{0,5}")

@@ -18,10 +18,10 @@ from typing import Any
 
 from inference.base import Base
 from inference.characters import Character
+from inference.manifest import DataFile
 from training.config import RunConfig
 from training.errors import TrainingError
 from training.files import held, write_whole
-from training.version import DataFile
 
 DEFAULT = Path("data/training")
 # What may differ between two parts of one run: it changes nothing that is learned.

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from inference.characters import Character
+from inference.manifest import DataFile
 from inference.progress import say
 from training.ability import Ability, ability, has_lost
 from training.batches import additive, collate
@@ -33,7 +34,7 @@ from training.model import (
 )
 from training.progress import watch
 from training.run import Run, adapter_state, arguments, stop_early
-from training.version import DataFile, data_file, version_folder, write_version
+from training.version import data_file, version_folder, write_version
 
 PROBES = Path(__file__).parent / "probes"
 KEPT = ("eval_loss", "eval_ability", "eval_style")  # of the best look, in the manifest

@@ -21,60 +21,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from inference.adapters import RANKS, VERSION_FILE, WEIGHTS, AdapterCheck
 from inference.base import Base, file_sha256
 from inference.characters import VERSION, Character
 from inference.errors import AdapterError
+from inference.manifest import Ancestor, DataFile, Manifest
 from training.config import RunConfig
 from training.errors import TrainingError
 
 HISTORY = "history.jsonl"
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
-
-
-class DataFile(BaseModel):
-    """A file that was trained on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    sha256: str
-    rows: int
-
-
-class Ancestor(BaseModel):
-    """A version that this one was trained on top of."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str  # as it is served: `maeve.v2`
-    sha256: str
-    stage: str
-
-
-class Manifest(BaseModel):
-    """`version.json`. The first three fields are what serving checks; earlier versions have only those."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    base: str
-    base_sha256: str
-    sha256: str
-    character: str = ""
-    card: str = ""
-    """sha256 of the card."""
-    stage: str = ""
-    config: dict[str, Any] = {}
-    data: tuple[DataFile, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
-    """Parents, the nearest first."""
-    figures: dict[str, float] = {}
-    """What the run itself measured: steps, seconds, tokens, losses."""
-    seed: int = 0
-    libraries: dict[str, str] = {}
-    hardware: dict[str, str | int | float] = {}
 
 
 def data_file(path: Path) -> DataFile:

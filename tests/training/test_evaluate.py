@@ -11,6 +11,7 @@ import pytest
 from dataset_builder.schema import Message
 from inference.base import Base
 from inference.characters import Character, Sampling
+from inference.manifest import Manifest
 from training import ability as abilities
 from training import evaluate as stage
 from training.ability import Ability, Choice, Exact, Pattern, ability, read_items, read_texts
@@ -20,7 +21,6 @@ from training.errors import TrainingError
 from training.evaluate import EvaluateConfig, evaluate, evaluate_voice, other_lines, rows_of
 from training.exam import Fact, Probe, Settings, _prompts, read_facts
 from training.findings import read_version
-from training.version import Manifest
 from training.voice import Score
 
 SMALL = Settings(

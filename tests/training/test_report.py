@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from inference.manifest import Manifest
 from training.advice import advice
 from training.charts import number
 from training.config import load_config
@@ -18,7 +19,6 @@ from training.evaluation import Evaluation, Goal, Metric, Sample, System
 from training.findings import Version, read_version
 from training.metrics import Figure
 from training.report import ReportConfig, report, seed_runs
-from training.version import Manifest
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -9,6 +9,7 @@ import pytest
 
 from inference.base import Base
 from inference.characters import Character
+from inference.manifest import Manifest
 from training import tune as stage
 from training.config import load_config
 from training.errors import ConfigError, TrainingError
@@ -19,7 +20,6 @@ from training.metrics import Figure
 from training.sft import SftConfig
 from training.trials import Settings, Trial, choose, explain, search
 from training.tune import TuneConfig, default_grid, trial_config, tune
-from training.version import Manifest
 
 Outcome = tuple[float, float]  # style gained and ability lost, in %
 
