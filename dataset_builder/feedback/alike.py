@@ -41,22 +41,20 @@ def _alike(one: Parts, other: Parts, threshold: float) -> bool:
 def _candidates(rows: Sequence[Parts], threshold: float, seed: int) -> dict[int, set[int]]:
     """For rows that share bands of hashes with earlier ones those ones, the nearest of each band."""
     found: dict[int, set[int]] = {}
-    for band in _bands(rows, _width(threshold), seed):
+    width = _width(threshold)
+    bands = _HASHES // width
+    hashes = array("q", [0]) * (bands * len(rows))  # of the bands of the first row, then of the next
+    for at, digest in enumerate(_digests(rows, seed)):
+        hashes[at * bands : (at + 1) * bands] = array(
+            "q", map(hash, zip(*[iter(digest)] * width, strict=True))
+        )
+    for band in range(bands):
         last: dict[int, int] = {}
-        for at, key in enumerate(band):
+        for at, key in enumerate(hashes[band::bands]):
             if key in last:
                 found.setdefault(at, set()).add(last[key])
             last[key] = at
     return found
-
-
-def _bands(rows: Sequence[Parts], width: int, seed: int) -> list["array[int]"]:
-    """For each band its hash of every row, of which 32 bits are enough: candidates are compared."""
-    bands = [array("I") for _ in range(_HASHES // width)]
-    for digest in _digests(rows, seed):
-        for at, band in enumerate(bands):
-            band.append(hash(tuple(digest[at * width : (at + 1) * width])) & 0xFFFFFFFF)
-    return bands
 
 
 def _digests(rows: Sequence[Parts], seed: int) -> Iterator[list[int]]:

@@ -13,10 +13,9 @@ The same events give the same bytes, and the folder is replaced as a whole.
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,23 @@ from dataset_builder.feedback.share import Shared
 from dataset_builder.feedback.signals import denominators, implicit
 from dataset_builder.feedback.state import Feedback
 from dataset_builder.feedback.usable import Usable
-from dataset_builder.feedback.views import DRAWN_FROM, SETS, Side, View, columns, name_of, persons, views
+from dataset_builder.feedback.views import (
+    DRAWN_FROM,
+    SETS,
+    SIDES,
+    VIEWS,
+    Side,
+    View,
+    columns,
+    name_of,
+    persons,
+    views,
+)
 from dataset_builder.schema import Grant
 from inference.characters import Character
 
 Sets = Mapping[tuple[Side, View], Shared]
+Taken = dict[tuple[Side, View], dict[View, bytes]]  # of the rows of other data sets, a byte each: 1 if taken
 Advance = Callable[[int], object]
 Bar = Callable[[str, int], AbstractContextManager[Advance]]  # of what is done, and how much there is
 
@@ -45,7 +56,6 @@ IMPLICIT = "implicit.jsonl"
 DENOMINATORS = "denominators.json"
 _PIECE = 1 << 20  # bytes
 _LIKED = b'"label":true,'
-_THREADS = 2  # that write Parquet: its work is done outside of Python, and each takes some 60 MB
 
 
 def _no_bar(what: str, total: int) -> AbstractContextManager[Advance]:
@@ -60,12 +70,12 @@ def export_feedback(
         parquet.check()
     with replaced(out) as unfinished:
         folder = Folder(unfinished)
-        made = _write_rows(folder, events, character, config, bar)
+        made, taken = _write_rows(folder, events, character, config, bar)
         gc.collect()  # Parquet needs the memory
         manifest = Manifest.model_validate_json(made)
         if config.parquet:
-            with bar("writing Parquet", len(SETS)) as advance:
-                manifest = _with_parquet(folder, manifest, advance)
+            with bar("writing Parquet", len(SIDES)) as advance:
+                manifest = _with_parquet(folder, manifest, taken, advance)
         folder.write(MANIFEST, [_json(manifest.model_dump(mode="json"))])
     return manifest
 
@@ -85,35 +95,36 @@ def _uncollected() -> Iterator[None]:
 
 def _write_rows(
     folder: Folder, events: Events, character: Character, config: FeedbackConfig, bar: Bar
-) -> bytes:
-    """All files but Parquet and the manifest, which is returned: as JSON, since a name here and there that
-    lives on would keep all the memory around it."""
+) -> tuple[bytes, Taken]:
+    """All files but Parquet and the manifest. The manifest is returned: as JSON, since a name here and there
+    that lives on would keep all the memory around it."""
     feedback = Feedback(character)
     with _uncollected():
         with bar("reading events", events.size) as advance:
             for event in events.read(advance):
                 feedback.take(event)
         with bar("writing rows", len(SETS)) as advance:
-            manifest = _rows_and_manifest(folder, events, feedback, config, advance)
-            return manifest.model_dump_json().encode()
+            manifest, taken = _rows_and_manifest(folder, events, feedback, config, advance)
+            return manifest.model_dump_json().encode(), taken
 
 
 def _rows_and_manifest(
     folder: Folder, events: Events, feedback: Feedback, config: FeedbackConfig, advance: Advance
-) -> Manifest:
+) -> tuple[Manifest, Taken]:
     usable = Usable(feedback)
     left_out = {"replies": Counter(filter(None, map(usable.why_not, feedback.replies()))), **feedback.lost}
     judged = list(verdicts(feedback, usable, left_out["votes"]))
     chosen = list(choices(feedback, usable, left_out["choices"]))
     sets = views(judged, chosen, config, left_out)
     consented = feedback.permissions.summary()
-    files = _write_sets(folder, sets, feedback, advance)
+    taken = _taken(sets)
+    files = _write_sets(folder, sets, taken, feedback, advance)
     signals: Counter[str] = Counter()
     folder.write(IMPLICIT, _pieces(_lines(_counted(implicit(feedback, usable), signals))))
     folder.write(DENOMINATORS, [_json(denominators(feedback, usable))])
     for name, rows in ((IMPLICIT, signals.total()), (DENOMINATORS, 1)):
         files[name] = WrittenFile(rows=rows, sha256=folder.digests[name])
-    return Manifest(
+    manifest = Manifest(
         character=feedback.character.id,
         card=feedback.character.card_hash,
         software=_software(),
@@ -135,16 +146,32 @@ def _rows_and_manifest(
         signals=dict(sorted(signals.items())),
         files=files,
     )
+    return manifest, taken
 
 
-def _write_sets(folder: Folder, sets: Sets, feedback: Feedback, advance: Advance) -> dict[str, WrittenFile]:
+def _taken(sets: Sets) -> Taken:
+    """For each data set which rows it has of those that it is drawn from; of its own it has all."""
+    found: Taken = {}
+    for side, view in SETS:
+        wanted = set(sets[side, view].rows)
+        found[side, view] = {
+            source: bytes(row in wanted for row in sets[side, source].rows)
+            for source in DRAWN_FROM.get(view, (view,))
+        }
+    return found
+
+
+def _write_sets(
+    folder: Folder, sets: Sets, taken: Taken, feedback: Feedback, advance: Advance
+) -> dict[str, WrittenFile]:
     written = {}
     for (side, view), shared in sets.items():
         name = f"{name_of(side, view)}.jsonl"
         if view in DRAWN_FROM:
-            folder.write(name, _pieces(_drawn(folder.path, sets, side, view)))
+            lines = _drawn(folder.path / side, view, taken[side, view])
         else:
-            folder.write(name, _pieces(_lines(columns(row, feedback) for row in shared.rows)))
+            lines = _lines(columns(row, feedback) for row in shared.rows)
+        folder.write(name, _pieces(lines))
         written[name] = WrittenFile(
             rows=len(shared.rows),
             sha256=folder.digests[name],
@@ -156,38 +183,36 @@ def _write_sets(folder: Folder, sets: Sets, feedback: Feedback, advance: Advance
     return written
 
 
-def _drawn(folder: Path, sets: Sets, side: Side, view: View) -> Iterator[bytes]:
+def _drawn(folder: Path, view: View, taken: Mapping[View, bytes]) -> Iterator[bytes]:
     """Lines of a data set, from those that it is drawn from.
 
     An `sft` row is its vote's without the label. Only its reply is learned, and not those in its prompt:
     nobody liked them.
     """
-    wanted = set(sets[side, view].rows)
-    for source in DRAWN_FROM[view]:
-        with (folder / f"{name_of(side, source)}.jsonl").open("rb") as lines:
-            for row, line in zip(sets[side, source].rows, lines, strict=True):
-                if row in wanted:  # words cannot be taken for the label: their quotation marks are escaped
-                    yield line.replace(_LIKED, b"", 1) if view == "sft" else line
+    for source, mask in taken.items():
+        with (folder / f"{source}.jsonl").open("rb") as lines:
+            for line in compress(lines, mask):
+                # Words cannot be taken for the label: their quotation marks are escaped.
+                yield line.replace(_LIKED, b"", 1) if view == "sft" else line
 
 
-def _with_parquet(folder: Folder, manifest: Manifest, advance: Advance) -> Manifest:
+def _with_parquet(folder: Folder, manifest: Manifest, taken: Taken, advance: Advance) -> Manifest:
     files = dict(manifest.files)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        names = (name_of(*each) for each in SETS)
-        for done, (made, rows) in enumerate(pool.map(lambda name: _convert(folder, name), names), 1):
-            files[made] = files[rows].model_copy(update={"sha256": folder.digests[made]})
-            advance(done)
+    for done, side in enumerate(SIDES, 1):
+        parts = {view: folder.path / f"{name_of(side, view)}.unfinished" for view in VIEWS}
+        rows: dict[Path, dict[Path, bytes]] = {}
+        for view in VIEWS:
+            for source, mask in taken[side, view].items():
+                rows.setdefault(folder.path / side / f"{source}.jsonl", {})[parts[view]] = mask
+        parquet.convert(rows, unlabelled=parts["sft"])
+        for view, part in parts.items():
+            made = f"{name_of(side, view)}.parquet"
+            folder.write(made, _bytes(part))
+            part.unlink()
+            like = files[f"{name_of(side, view)}.jsonl"]
+            files[made] = like.model_copy(update={"sha256": folder.digests[made]})
+        advance(done)
     return manifest.model_copy(update={"files": files})
-
-
-def _convert(folder: Folder, name: str) -> tuple[str, str]:
-    """A data set as Parquet; the names of its file and of the one that it was made of."""
-    made, rows = f"{name}.parquet", f"{name}.jsonl"
-    part = folder.path / f"{made}.unfinished"
-    parquet.convert(folder.path / rows, part)
-    folder.write(made, _bytes(part))
-    part.unlink()
-    return made, rows
 
 
 # --- what the manifest tells ----------------------------------------------------------------------------
