@@ -106,8 +106,9 @@ def _draw_version(behind: Behind, console: Console) -> None:
     _line(console, "folder", str(version.folder))
     _line(console, "weights", f"sha256 {manifest.sha256}")
     _line(console, "stage", manifest.stage or "(not recorded)")
-    if manifest.config or manifest.trained:
-        _line(console, "config", _flat(manifest.config or _numbers(manifest.trained)))
+    trained = (manifest.model_extra or {}).get("trained", {})  # what the first versions said instead
+    if manifest.config or trained:
+        _line(console, "config", _flat(manifest.config or _numbers(trained)))
     for ancestor, folder in behind.lineage:
         gone = "" if folder else "; its folder is not here"
         _line(

@@ -245,7 +245,7 @@ async def test_what_lies_in_the_folders_is_shown(
     sample = {"said": ["words of somebody"], "own": "", "replies": {}}
     for number in (1, 2, 10):
         folder = maeve / "adapters" / "tiny" / f"v{number}"
-        write(folder / "version.json", {"base": "tiny", "sha256": "0" * 64})
+        write(folder / "version.json", {"base": "tiny", "base_sha256": "1" * 64, "sha256": "0" * 64})
         if number > 1:
             report = {"metrics": [metric | {"values": values}], "goals": [{"met": True}], "samples": [sample]}
             write(folder / "evaluation.json", report)
@@ -313,8 +313,8 @@ async def test_a_release_is_shown_and_a_trial_compared_in_words(
         0.25,
         False,
     )
-    assert "of 5 votes like the canary" in tried["comparison"]["en"]
-    assert "of 10 votes the stable version" in tried["comparison"]["en"]
+    assert "canary: liked in 100 % (57 to 100) of 5 votes" in tried["comparison"]["en"]
+    assert "stable: liked in 100 % (72 to 100) of 10 votes" in tried["comparison"]["en"]
     assert "还差约" in tried["comparison"]["zh"]
     assert tried["last"]["reason"] == "better?"
 
