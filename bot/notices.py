@@ -82,8 +82,9 @@ _TEXTS: dict[str, dict[Language, str]] = {
         "en": "You have it: {count} turns, your votes and what you agreed to. Nobody else sees it.",
     },
     "not-exported": {
-        "zh": "文件发不出来：{reason}",
-        "en": "The file could not be given to you: {reason}",
+        "zh": "文件没能发给你。在 QQ 上请先加机器人为好友，在 Discord 上请允许它私信你，然后再试一次。",
+        "en": "The file could not be given to you. On QQ, add the bot as a friend; on Discord, allow it to "
+        "write to you directly; then try again.",
     },
     "voted": {"zh": "记下了，谢谢。", "en": "Noted, thank you."},
     "not-voted": {"zh": "这个评价已经记过了。", "en": "That is noted already."},

@@ -78,7 +78,7 @@ class Rights:
             await self._gateways[place.platform].hand(place, person, EXPORTED, data)
         except DeliveryFailed as error:
             log.warning("an export was not given: %s", error)
-            return notice("not-exported", language, reason=error.reason)
+            return notice("not-exported", language)
         return notice("exported", language, count=len(about["turns"]))
 
     async def _about(self, place: Place, person: Person) -> dict[str, Any]:

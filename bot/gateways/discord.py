@@ -5,6 +5,7 @@ Here is the bot's side: connecting, sending, keeping quiet. People's side is `bo
 
 import asyncio
 import contextlib
+import io
 import logging
 import random
 import secrets
@@ -21,7 +22,7 @@ import discord
 from bot.errors import ConfigurationError, DeliveryFailed
 from bot.gateways import discord_words as words
 from bot.gateways.discord_client import PLATFORM, TROUBLE, DiscordClient, buttons
-from bot.messages import Part, Place
+from bot.messages import Part, Person, Place
 
 if TYPE_CHECKING:
     from bot.chat import ChatService
@@ -179,6 +180,17 @@ class DiscordGateway:
                 ):
                     raise failure from error
         raise failure
+
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        client = self._client
+        if client is None or place.account not in self.accounts():
+            raise DeliveryFailed(PLATFORM, "not connected")
+        try:
+            async with asyncio.timeout(self._patience):
+                channel = await client.create_dm(discord.Object(int(person.id)))
+                await channel.send(file=discord.File(io.BytesIO(data), filename=name))
+        except TROUBLE as error:
+            raise _failure(error) from error
 
     def typing(self, place: Place) -> AbstractAsyncContextManager[None]:
         return self._typing(place)

@@ -382,6 +382,16 @@ def _commands(client: DiscordClient) -> app_commands.CommandTree[DiscordClient]:
     async def character(interaction: Interaction, name: str | None = None) -> None:
         await client.command(interaction, f"/character {name or ''}".strip())
 
+    answers = [
+        app_commands.Choice(name=shown, value=answer) for answer, shown in words.CONSENT_ANSWERS.items()
+    ]
+
+    @tree.command(description=words.CONSENT)
+    @app_commands.describe(answer=words.CONSENT_ANSWER)
+    @app_commands.choices(answer=answers)
+    async def consent(interaction: Interaction, answer: str | None = None) -> None:
+        await client.command(interaction, f"/consent {answer or ''}".strip())
+
     @character.autocomplete("name")
     async def complete(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         known = client.chat.characters.values()

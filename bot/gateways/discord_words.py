@@ -22,8 +22,12 @@ COMMANDS = {
     "regenerate": "Another answer to the last message · 把上一句重新说一遍",
     "good": "You like her last reply · 喜欢她上一句",
     "bad": "You do not like her last reply · 不喜欢她上一句",
+    "export": "A file with everything about you here · 把这里关于你的一切发给你",
     "forget": "Delete everything about you here · 删除这里关于你的一切",
 }
+CONSENT = "May she learn from what you say here? · 要不要让她从你说的话里学习"
+CONSENT_ANSWER = "Without it: what it means, and what you said last · 不填：说明和现在的状态"
+CONSENT_ANSWERS = {"on": "yes · 同意", "off": "no · 不同意"}
 CHARACTER = "Who is here, and who you talk to · 看看都有谁，换一个人"
 CHARACTER_NAME = "Who you want to talk to · 想和谁说话"
 

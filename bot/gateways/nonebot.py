@@ -135,6 +135,9 @@ class Bridge:
         known = shown.get("message_id") if isinstance(shown, dict) else getattr(shown, "message_id", None)
         return str(known or f"unnamed-{next(self._numbers)}")
 
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        raise DeliveryFailed(self.platform, "NoneBot has no way to send a file that all its adapters know")
+
     def typing(self, place: Place) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 

@@ -5,6 +5,7 @@ it is, which answer belongs to which call, and what is known about a message whe
 """
 
 import asyncio
+import base64
 import hmac
 import itertools
 import json
@@ -413,6 +414,21 @@ class QQGateway:
             self._sending -= 1
             if not self._sending:
                 self._idle.set()
+
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        """In private, where the client takes a file's bytes (NapCat and LLBot do)."""
+        file = "base64://" + base64.b64encode(data).decode()
+        try:
+            await self._server.call_action(
+                "upload_private_file",
+                self_id=place.account,
+                patience=self._patience,
+                user_id=onebot.wire(person.id),
+                file=file,
+                name=name,
+            )
+        except Error as error:
+            raise DeliveryFailed(self.platform, f"a file was not taken: {error}") from error
 
     async def _publish(self, part: Part) -> str:
         began = time.time()

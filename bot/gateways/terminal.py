@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TextIO
 
 from bot.chat import ChatService
+from bot.errors import DeliveryFailed
 from bot.messages import IncomingMessage, Part, Person, Place
 
 _HERE = Place("terminal", "local", "private", "you")
@@ -90,6 +92,14 @@ class TerminalGateway:
             self._answered.set()
         return f"{part.reply or secrets.token_hex(4)}-{part.index}"
 
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        """Into the current folder, beside what is there."""
+        try:
+            path = _keep(Path(name), data)
+        except OSError as error:
+            raise DeliveryFailed(self.platform, f"`{name}` cannot be written: {error.strerror}") from error
+        self._write(f"{path.absolute()}\n")
+
     @asynccontextmanager
     async def typing(self, place: Place) -> AsyncIterator[None]:
         yield
@@ -104,3 +114,15 @@ class TerminalGateway:
     def _write(self, text: str) -> None:
         self._output.write(text)
         self._output.flush()
+
+
+def _keep(path: Path, data: bytes) -> Path:
+    """Writes a new file, of another name where one is there. Raises `OSError`."""
+    for number in itertools.count(2):
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+            break
+        except FileExistsError:
+            path = path.with_name(f"{path.stem.removesuffix(f'-{number - 1}')}-{number}{path.suffix}")
+    return path

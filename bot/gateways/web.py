@@ -23,6 +23,7 @@ and to it:
     {type: "notice", text, id?, reply?, answers?}
                                                  `id`: instead of "taken"; `reply`: it cannot be said again
     {type: "character", character}               a command changed whom one talks to
+    {type: "file", name, text}                   for the visitor to keep: the answer to /export
 
 Close codes: 1001 the bot stops (come back), 1013 too slow a reader (come back), 4401 open the page again.
 """
@@ -42,7 +43,7 @@ import orjson
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from quart import websocket
 
-from bot.errors import ConfigurationError, StorageUnavailable
+from bot.errors import ConfigurationError, DeliveryFailed, StorageUnavailable
 from bot.gateways import listen
 from bot.gateways.owner import Overview, OwnerPage
 from bot.gateways.page import Page
@@ -222,6 +223,12 @@ class WebGateway:
         else:
             self._tell(part.place, {"type": "notice", "text": part.text, "answers": part.quotes})
         return f"{part.reply or secrets.token_hex(8)}-{part.index}"
+
+    async def hand(self, place: Place, person: Person, name: str, data: bytes) -> None:
+        """As a frame: the page saves it."""
+        if not self._tabs.get(place.id):
+            raise DeliveryFailed(self.platform, "no page is open")
+        self._tell(place, {"type": "file", "name": name, "text": data.decode()})
 
     def typing(self, place: Place) -> AbstractAsyncContextManager[None]:
         return self._typing(place)

@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { find, make } from "./dom.js";
+import { find, make, save } from "./dom.js";
 import { Letters } from "./letters.js";
 import { Log, Menu, Picker } from "./panels.js";
 import { Stage } from "./stage.js";
@@ -87,6 +87,7 @@ class Chat {
       case "vote": return this.voted(frame);
       case "notice": return this.notice(frame);
       case "character": return this.choose(frame.character);
+      case "file": return save(frame.name, frame.text);
     }
   }
 

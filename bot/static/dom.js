@@ -24,3 +24,10 @@ export function icon(name) {
   svg.append(use);
   return svg;
 }
+
+/** Give the visitor a file. */
+export function save(name, content) {
+  const url = URL.createObjectURL(new Blob([content], { type: "application/json" }));
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser may still ask where to
+}

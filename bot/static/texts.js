@@ -4,7 +4,8 @@ const TEXTS = {
   zh: {
     choose: "换个人说话", log: "回想", language: "English", menu: "菜单", close: "关闭", send: "发送",
     say: "说点什么…", whom: "今夜，和谁说话？", notReal: "她们是会模仿角色说话的程序，不是真人。",
-    help: "怎么用", reset: "从头开始聊", forget: "删除这里关于我的一切",
+    help: "怎么用", consent: "要不要让她从我说的话里学习", export: "把关于我的一切存下来",
+    reset: "从头开始聊", forget: "删除这里关于我的一切",
     resetSure: "她将不再记得之前说过的话。确定吗？", forgetSure: "会永远删除你说过的话、她们的回答和你的评价。确定吗？",
     yes: "确定", no: "算了", you: "你", good: "喜欢这句", bad: "不喜欢这句", again: "换个说法",
     lost: "连接断开了，正在重连…", back: "已重新连上", memory: "记忆暂时连不上，正在重试…",
@@ -16,7 +17,8 @@ const TEXTS = {
   en: {
     choose: "Talk to somebody else", log: "Log", language: "中文", menu: "Menu", close: "Close", send: "Send",
     say: "Say something…", whom: "Who is it tonight?", notReal: "They are programs that speak as characters, not people.",
-    help: "How this works", reset: "Start afresh", forget: "Delete everything about me here",
+    help: "How this works", consent: "May she learn from what I say?", export: "Save everything about me",
+    reset: "Start afresh", forget: "Delete everything about me here",
     resetSure: "She will no longer see what was said. Are you sure?",
     forgetSure: "This deletes for ever what you and they said, and your votes. Are you sure?",
     yes: "Yes", no: "No", you: "You", good: "I like this line", bad: "I do not like this line", again: "Say it another way",

@@ -531,7 +531,10 @@ async def test_a_click_that_comes_twice_counts_once(discord, chat, gateway, worl
 async def test_commands_are_registered_once_for_servers_people_and_everywhere(discord, chat):
     async with serving(discord, chat):
         names = {command["name"] for command in discord.rest.commands}
-        assert names == {"help", "character", "reset", "regenerate", "good", "bad", "forget"}
+        assert names == {
+            *("help", "character", "reset", "regenerate", "good", "bad"),
+            *("consent", "export", "forget"),
+        }
         for command in discord.rest.commands:
             assert (command["integration_types"], command["contexts"]) == ([0, 1], [0, 1, 2])
     async with serving(discord, chat):

@@ -1,6 +1,7 @@
 """The whole way on Discord: a person writes, the real chat service on a real Valkey, discord.py answers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -227,6 +228,26 @@ async def test_forgetting_by_button(running: Running, discord: FakeDiscord) -> N
         await discord.click(question, question.buttons[0], world.alice)
         await discord.wait(lambda: "Forgotten" in question.content)
         assert await world.lines(world.alice, world.alice) == []
+
+
+async def test_everything_about_a_person_comes_as_a_file_to_her_alone(
+    running: Running, discord: FakeDiscord
+) -> None:
+    async with running() as world:
+        await discord.say(world.room, world.alice, "hello", mention=True)
+        await world.finished()
+        slash = await discord.slash("consent", {"answer": "on"}, world.alice, world.room)
+        assert "cannot un-learn" in (await slash.answer()).content
+        slash = await discord.slash("export", None, world.alice, world.room)
+        assert "You have it: 1 turns" in (await slash.answer()).content
+        ((message, name),) = discord.files
+        assert message in discord.dm_channel(world.alice).messages
+        about = json.loads(discord.files[message, name])
+        assert about["turns"][0]["said"][0]["text"] == "hello"
+        assert about["consent"]["on"] is True
+        world.bob.takes_dms = False
+        slash = await discord.slash("export", None, world.bob, world.room)
+        assert "allow" in (await slash.answer()).content or "允许" in (await slash.answer()).content
 
 
 @pytest.mark.parametrize("how", [4000, 4009])

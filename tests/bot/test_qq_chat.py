@@ -1,6 +1,7 @@
 """The whole way on QQ: a frame in, the real chat service on a real Valkey, a frame out."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -92,6 +93,23 @@ async def test_messages_in_a_burst_get_one_reply(running: Running) -> None:
         await qq.say("four", user=10001)
         await qq.wait_reply(2)
         assert len(qq.sent) == 2
+
+
+@pytest.mark.parametrize("dialect", ["napcat", "llbot", "lagrange"])
+async def test_everything_about_a_person_comes_as_a_file_to_her_alone(running: Running, dialect: Any) -> None:
+    async with running() as bot, FakeOneBot(bot.url, dialect=dialect) as qq:
+        await qq.say("hello", user=10001, group=987654, name="Alice")
+        await qq.wait_reply()
+        await qq.say("/export", user=10001, group=987654)
+        told = (await qq.wait_reply(2)).text
+        if dialect == "lagrange":  # takes files of its own machine only
+            assert "could not be given" in told
+            assert not qq.files
+            return
+        assert "You have it: 1 turns" in told
+        (file,) = qq.files
+        assert str(file["user_id"]) == "10001"
+        assert json.loads(file["file"])["turns"][0]["said"][0]["text"] == "hello"
 
 
 async def test_a_replayed_event_is_answered_once(running: Running) -> None:

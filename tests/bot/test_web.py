@@ -174,6 +174,17 @@ async def test_votes_are_counted_changed_and_taken_back(serving: Serving, store:
     assert seen == [{place.id: "up"}, {place.id: "down"}, {}]
 
 
+async def test_everything_about_a_visitor_comes_as_a_file(serving: Serving) -> None:
+    async with serving() as url, visit(url) as anna, anna.tab() as tab:
+        await tab.hello("maeve")
+        await tab.say("hello")
+        await tab.reply()
+        await tab.send(type="command", text="/export", character="maeve")
+        file = await tab.next("file")
+        assert json.loads(file["text"])["turns"][0]["said"][0]["text"] == "hello"
+        assert "You have it: 1 turns" in (await tab.next("notice"))["text"]
+
+
 async def test_another_answer_replaces_the_last(serving: Serving, model: FakeModel) -> None:
     answers = iter(["first", "second", "third"])
     model.reply = lambda _: next(answers)

@@ -123,6 +123,7 @@ class FakeDiscord:
         self.channels: dict[int, Channel] = {}
         self.interactions: list[Interaction] = []
         self.typings: list[Channel] = []
+        self.files: dict[tuple[int, str], bytes] = {}  # by message and name
         self.events: list[tuple[str, Json]] = []  # everything that went out of the gateway
         self.patience = 3.0  # seconds until an unanswered interaction is void
         self.gateway = FakeGateway(self)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LIMIT = 2000  # characters of a message
 BODY = web.RequestKey("body", dict)
+FILES = web.RequestKey("files", dict)  # of a form: name -> bytes
 OPEN = ("/interactions/", "/webhooks/", "/gateway")  # need no bot token
 
 
@@ -52,6 +53,20 @@ class Bucket:
     count: int
     seconds: float
     used: dict[str, list[float]] = field(default_factory=dict)
+
+
+async def _body(request: web.Request) -> tuple[Any, dict[str, bytes]]:
+    """JSON, or a form with `payload_json` and `files[n]` (Discord's reference, "Uploading Files")."""
+    if request.content_type != "multipart/form-data":
+        raw = await request.read()
+        return (json.loads(raw) if raw and request.content_type == "application/json" else None), {}
+    form = await request.post()
+    files = {
+        part.filename: part.file.read()
+        for name, part in form.items()
+        if name.startswith("files[") and isinstance(part, web.FileField)
+    }
+    return json.loads(str(form["payload_json"])), files
 
 
 class Refused(Exception):
@@ -123,8 +138,7 @@ class FakeRest:
         if request.path.startswith("/gateway-socket"):
             return await self.discord.gateway.handle(request)
         path = unquote(request.raw_path.partition("?")[0]).removeprefix("/api/v10")
-        raw = await request.read()
-        body = json.loads(raw) if raw and request.content_type == "application/json" else None
+        body, files = await _body(request)
         call = Call(request.method, path, body, dict(request.query), time.monotonic())
         self.calls.append(call)
         fault = next((f for f in self.faults if f.times and self._matches(f.method, f.path, call)), None)
@@ -138,6 +152,7 @@ class FakeRest:
         if kind in ("hang", "reset"):
             return web.Response(status=500)
         request[BODY] = body if isinstance(body, dict | list) else {}
+        request[FILES] = files
         headers = self._paced(call)
         if fault and (kind == 429 or kind == "429 without via"):
             response = self._slow_down(fault.retry_after, via=kind == 429)
@@ -307,7 +322,9 @@ class FakeRest:
         ]
 
     async def create(self, request: web.Request) -> web.Response:
-        channel, body, discord = self._channel(request), self._checked(request[BODY]), self.discord
+        files = request[FILES]
+        channel, body = self._channel(request), self._checked(request[BODY], edits=bool(files))
+        discord = self.discord
         if channel.type == DM and not channel.people[0].takes_dms:
             raise Refused(403, 50007, "Cannot send messages to this user")
         nonce = body.get("nonce")
@@ -324,13 +341,15 @@ class FakeRest:
             snowflake(),
             channel,
             discord.bot,
-            body["content"].strip(),
+            (body.get("content") or "").strip(),
+            attachments=tuple(_attachment(name, data) for name, data in files.items()),
             components=self._components(body),
             reply_to=reply_to,
             nonce=nonce,
             flags=body.get("flags", 0),
             allowed_mentions=body.get("allowed_mentions"),
         )
+        discord.files |= {(message.id, name): data for name, data in files.items()}
         await discord.publish(message)
         return answer(self._seen(message))
 
@@ -468,3 +487,9 @@ class FakeRest:
     async def delete_original(self, request: web.Request) -> web.Response:
         self._original(request).deleted = True
         return answer()
+
+
+def _attachment(name: str, data: bytes) -> Json:
+    id_ = snowflake()
+    address = f"https://cdn.discordapp.com/attachments/1/{id_}/{name}"
+    return {"id": str(id_), "filename": name, "size": len(data), "url": address, "proxy_url": address}

@@ -5,6 +5,7 @@ here, so what was "shown" can be asked for. Each way in which a real one misbeha
 """
 
 import asyncio
+import base64
 import json
 import time
 from collections import deque
@@ -63,6 +64,7 @@ class FakeOneBot:
         self.sent: list[Sent] = []
         self.calls: list[dict[str, Any]] = []
         self.history: dict[str, list[dict[str, Any]]] = {}
+        self.files: list[dict[str, Any]] = []  # that the bot gave people in private
         self.online = True
         self._count = 0
         self._changed = asyncio.Event()
@@ -391,6 +393,14 @@ class FakeOneBot:
         if not lines:
             raise LookupError("消息undefined不存在")
         return {"messages": lines[-int(params.get("count", 20)) :]}
+
+    def _do_upload_private_file(self, params: dict[str, Any]) -> object:
+        if self.dialect == "lagrange":
+            raise LookupError("no such file")  # it takes paths on its own machine only
+        kind, _, data = params["file"].partition("://")
+        assert kind == "base64"
+        self.files.append({**params, "file": base64.b64decode(data, validate=True)})
+        return {"file_id": f"/{len(self.files)}"}
 
     def _do_set_input_status(self, params: dict[str, Any]) -> object:
         if self.dialect != "napcat":
