@@ -12,6 +12,7 @@ from inference.arms import Rate, rate
 from inference.characters import Character, load_character
 from inference.errors import InferenceError
 from inference.gate import side_by_side
+from inference.manifest import Manifest
 from inference.release import Release
 from inference.release_shown import flat, votes_for
 from inference.report_style import STYLE
@@ -19,16 +20,7 @@ from inference.report_words import Language, Words
 from inference.rewards import Accuracy, Reward, reward_behind
 from inference.shelf import Shelf
 from inference.trial import compared
-from inference.versions import (
-    BASES,
-    Evaluation,
-    Figure,
-    Manifest,
-    Metric,
-    number,
-    read_evaluation,
-    read_manifest,
-)
+from inference.versions import BASES, Evaluation, Figure, Metric, number, read_evaluation, read_manifest
 from inference.votes_chart import COLOURS, Point, calibration_chart, interval_bar, over_time, votes_chart
 
 

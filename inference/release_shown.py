@@ -13,17 +13,11 @@ from inference.arms import Rate, rate
 from inference.characters import Character
 from inference.errors import AdapterError
 from inference.gate import Beside, side_by_side
+from inference.manifest import Manifest
 from inference.release import Release
 from inference.shelf import Shelf
 from inference.trial import compared
-from inference.versions import (
-    Evaluation,
-    Manifest,
-    evaluation_line,
-    interval,
-    read_evaluation,
-    read_manifest,
-)
+from inference.versions import Evaluation, evaluation_line, interval, read_evaluation, read_manifest
 
 _STATES = {
     "stable": "[green]answers[/]",
