@@ -36,6 +36,7 @@ from dataset_builder.feedback.views import (
     DRAWN_FROM,
     SETS,
     SIDES,
+    SOURCES,
     VIEWS,
     Side,
     View,
@@ -200,10 +201,12 @@ def _with_parquet(folder: Folder, manifest: Manifest, taken: Taken, advance: Adv
     files = dict(manifest.files)
     for done, side in enumerate(SIDES, 1):
         parts = {view: folder.path / f"{name_of(side, view)}.unfinished" for view in VIEWS}
-        rows: dict[Path, dict[Path, bytes]] = {}
-        for view in VIEWS:
-            for source, mask in taken[side, view].items():
-                rows.setdefault(folder.path / side / f"{source}.jsonl", {})[parts[view]] = mask
+        rows = {
+            folder.path / side / f"{source}.jsonl": {
+                parts[view]: taken[side, view][source] for view in VIEWS if source in taken[side, view]
+            }
+            for source in SOURCES
+        }
         parquet.convert(rows, unlabelled=parts["sft"])
         for view, part in parts.items():
             made = f"{name_of(side, view)}.parquet"

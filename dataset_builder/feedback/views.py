@@ -19,7 +19,8 @@ View = Literal["votes", "preference", "reward", "sft"]
 Side = Literal["train", "held-out"]
 SIDES: tuple[Side, ...] = ("train", "held-out")
 VIEWS: tuple[View, ...] = ("votes", "preference", "reward", "sft")
-DRAWN_FROM: dict[View, tuple[View, ...]] = {"reward": ("preference", "votes"), "sft": ("votes",)}
+SOURCES: tuple[View, ...] = ("preference", "votes")  # in the order in which the others have their rows
+DRAWN_FROM: dict[View, tuple[View, ...]] = {"reward": SOURCES, "sft": ("votes",)}
 SETS = tuple((side, view) for side in SIDES for view in VIEWS)
 
 ALIKE = "nearly the same as another"

@@ -270,9 +270,8 @@ def test_no_word_leaks_and_every_vote_that_may_is_there(
             for row in rows(folder, "preference")
             if row["kind"] != "votes"
         }
-        if erase:  # whose flip of another person's turn is gone takes the prompts with it that it changed
+        if erase:  # of a turn of somebody else's, the choice before a forgotten person's stands again
             assert votes.items() <= story.expected_votes().items()
-            assert choices <= story.expected_choices()
         else:
             assert votes == story.expected_votes()
             assert choices == story.expected_choices()
