@@ -28,6 +28,7 @@ class Answer:
     event: str  # id, for tracing
     reply: str  # id
     people: tuple[str, ...]  # who spoke in the turn
+    persons: tuple[str, ...]  # whose words stand in it: theirs, the quoted and who wrote the answer
     platform: str
     version: str
     prompt: int  # the same for the same messages before it, in this run

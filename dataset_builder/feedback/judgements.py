@@ -50,12 +50,7 @@ class Row:
         """Everybody who has part in it: by judging, or by words in its prompt."""
         found = set(self.judges)
         for answer in self.answers:
-            for part in (answer, *answer.window):
-                found.update(part.people)
-                if part.author:
-                    found.add(part.author)
-                for quoted in part.quotes:
-                    found.update(quoted.people if quoted is not None else ())
+            found.update(*(part.persons for part in (answer, *answer.window)))
         return found
 
     @property

@@ -100,12 +100,15 @@ class Feedback:
     def _answer(self, event: ReplyEvent, turn: Turn, when: int) -> Answer:
         told = event.consent and bool(event.text)
         said = [Said(text=each.text, name=each.name, quoted=each.quoted) for each in event.said]
+        quotes = self._quotes.found(turn.place, event) if told else ()
+        quoted = [person for each in quotes if each is not None for person in each.people]
         answer = Answer(
             turn=turn,
             when=when,
             event=event.id,
             reply=event.reply,
             people=self._shared(event.people),
+            persons=self._shared((*event.people, *quoted)),
             platform=intern(event.platform),
             version=intern(event.version),
             prompt=hash(event.prompt),
@@ -113,7 +116,7 @@ class Feedback:
             grant=event.grant,
             user=user_text(self.character, said) if told else "",
             text=clean(event.text) if told else "",
-            quotes=self._quotes.found(turn.place, event) if told else (),
+            quotes=quotes,
         )
         if event.card != self.character.card_hash:
             answer.flaw = OTHER_CARD
@@ -190,6 +193,7 @@ class Feedback:
             event=event.id,
             reply=event.reply,
             people=first.people,
+            persons=self._shared((*first.persons, event.person)),
             platform=first.platform,
             version=first.version,
             prompt=first.prompt,

@@ -16,7 +16,7 @@ from dataset_builder.feedback.share import bounded, usual_bound
 
 
 def row(number: int, judges: tuple[str, ...]) -> Row:
-    answer = Answer(Turn(f"t{number}", "p"), number, f"e{number}", "", (), "", "", 0, True, None, "", "")
+    answer = Answer(Turn(f"t{number}", "p"), number, f"e{number}", "", (), (), "", "", 0, True, None, "", "")
     return Row("vote", answer, None, 1.0, judges, (f"e{number}",))
 
 
