@@ -329,7 +329,7 @@ class Worker:
                 "total_ms": round(completion.seconds * 1000, 1),
                 "software": VERSION,
             },
-            {"said": [one.model_dump() for one in said], "text": text},
+            {"said": [_own(one, named=named).model_dump() for one in said], "text": text},
             {
                 "conversation": str(conversation),
                 "messages": [item.id for item in turn.said],
@@ -408,6 +408,11 @@ def _under_way(window: Sequence[Turn]) -> str | None:
         return None
     answers = (window[-1].kept, *reversed(window[-1].swipes))
     return next((each.version for each in answers if each.version), None)  # "": a person wrote it
+
+
+def _own(said: prompt.Said, *, named: bool) -> prompt.Said:
+    """Without what it quotes in a group: those are words of somebody who may not have been asked."""
+    return said.model_copy(update={"quoted": ""}) if named else said
 
 
 def _taken(claim: Claim) -> int:

@@ -40,7 +40,8 @@ def events(settings: BotSettings) -> list[dict[str, Any]]:
     ]
     for line in lines:
         FEEDBACK.validate_json(line)
-    return [json.loads(line) for line in lines]
+    # Those of one place stand in their order; those of several are told apart by time.
+    return sorted(map(json.loads, lines), key=lambda event: event["time"])
 
 
 def of_kind(settings: BotSettings, kind: str) -> list[dict[str, Any]]:
@@ -101,6 +102,23 @@ async def test_in_a_group_everybody_who_spoke_must_agree(talking: Talking, setti
     assert "said" not in second
     assert [(one["name"], one["text"]) for one in third["said"]] == [("Anna", "anna now"), ("Ben", "ben now")]
     assert len(third["people"]) == 2
+
+
+async def test_words_that_somebody_quotes_in_a_group_stay_out(
+    talking: Talking, settings: BotSettings, model: FakeModel
+) -> None:
+    model.reply = lambda _: "I see."
+    async with talking() as talk:
+        room = Talk(talk.chat, talk.gateway, GROUP)
+        await room.send("/consent on", ANNA)
+        await room.say("what does Ben mean?", ANNA, quotes="x1", quoted_text="private words of Ben")
+        await talk.send("/consent on", ANNA)
+        await talk.say("what did I mean?", ANNA, quotes="x2", quoted_text="my own words")
+    assert "private words of Ben" in str(model.requests[0])
+    in_group, alone = of_kind(settings, "reply")
+    assert in_group["said"][0]["text"] == "what does Ben mean?"
+    assert "private words" not in str(in_group)
+    assert alone["said"][0]["quoted"] == "my own words"
 
 
 async def test_a_consent_that_cannot_be_read_is_none(store: Store) -> None:

@@ -216,7 +216,7 @@ def test_every_command_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     commands = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr,index]
     assert set(commands or ()) == {
         *("inspect", "extract", "dialogues", "filter", "restore", "rewrite", "profile", "card", "export"),
-        *("build", "stats"),
+        *("build", "stats", "feedback"),
     }
     for command in commands or ():
         with pytest.raises(SystemExit) as ended:

@@ -106,7 +106,13 @@ class Talk:
         before = len(self.gateway.replies)
         notice = await self.send(text, person, **more)
         assert notice is None, notice
-        return (await self.gateway.wait(before + 1))[before]
+        reply = (await self.gateway.wait(before + 1))[before]
+        # It is shown a moment before it is known which message shows it; no person is as quick as a test.
+        for _ in range(100):
+            if await self.chat.is_ours(self.place, next(reversed(self.gateway.shown))):
+                break
+            await asyncio.sleep(0.01)
+        return reply
 
     async def react(
         self,
