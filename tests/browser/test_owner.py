@@ -105,7 +105,8 @@ def weeks(end: float) -> Iterator[ReplyEvent | VoteEvent | QuarantineEvent]:
 def evaluated(folder: Path, **figures: float) -> None:
     """A version folder with an evaluation."""
     folder.mkdir(parents=True)
-    (folder / "version.json").write_text(json.dumps({"base": BASE, "sha256": folder.name[1:] * 64}))
+    manifest = {"base": BASE, "base_sha256": "0" * 64, "sha256": folder.name[1:] * 64}
+    (folder / "version.json").write_text(json.dumps(manifest))
     labels = {
         "heldout_perplexity": ("perplexity of her held-out lines", "lower", "", 44.7),
         "rouge1": ("ROUGE-1 to her own lines", "higher", "%", 11.4),
