@@ -48,5 +48,8 @@ def test_reactions_and_buttons_count_also_after_a_restart(found: Any) -> None:
 
 
 def test_slash_commands(found: Any) -> None:
-    assert found["commands"] == ["bad", "character", "forget", "good", "help", "regenerate", "reset"]
+    assert found["commands"] == [
+        *("bad", "character", "consent", "export", "forget"),
+        *("good", "help", "regenerate", "reset"),
+    ]
     assert found["slash"] == ["/character zhiwei", True, "You are now talking with 知微."]
