@@ -79,11 +79,11 @@ async def test_a_group_and_whoever_is_forgotten_there(
         await room.say("ben alone", BEN, quoted_text="from anna")
         for message in ("m1", "m2"):
             await room.react(message, "up", person=BEN)
-    export(settings, tmp_path / "rows")
-    assert [row["prompt"][-1]["content"] for row in rows(tmp_path / "rows", "votes")] == [
-        "Anna: from anna\nBen: from ben",
-        'Ben: (about "from anna")ben alone',
-    ]
+    manifest = export(settings, tmp_path / "rows")
+    # What is quoted in a group the bot does not write down, so that prompt cannot be put together again.
+    (row,) = rows(tmp_path / "rows", "votes")
+    assert row["prompt"][-1]["content"] == "Anna: from anna\nBen: from ben"
+    assert sum(manifest["left_out"]["replies"].values()) == 1
     async with talking() as talk:
         room = Talk(talk.chat, talk.gateway, GROUP)
         assert await room.send("/forget yes", ANNA, id="in100")
